@@ -1,1 +1,6 @@
 //! x
+pub mod backoff;
+pub mod clock;
+pub mod drain;
+pub mod matrix;
+pub mod net;

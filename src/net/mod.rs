@@ -1,0 +1,3 @@
+//! Sockets: listeners, accepting, and bounded client exchanges.
+
+pub mod exchange;
