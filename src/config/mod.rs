@@ -1,0 +1,274 @@
+//! Configuration: from files, environment and flags to domain types that can only be right.
+//!
+//! [`tree`] keeps where each value was written, [`reader`] turns the tree into the types below and
+//! collects every mistake, [`show`] prints the result. Names and defaults are those of the
+//! configuration reference in the README; a test holds the two together.
+
+pub mod limits;
+pub mod listen;
+pub mod log;
+mod names;
+pub mod reader;
+pub mod server;
+pub mod show;
+pub mod tls;
+mod tree;
+pub mod upstream;
+pub mod values;
+
+pub use limits::Limits;
+pub use listen::{Addresses, Listen};
+pub use log::{Check, CheckNetwork, Log, LogFormat};
+pub use names::{CertificateOrder, NameMap, Owner};
+pub use reader::{ConfigError, Shown};
+pub use server::{Apex, PublicHost, Server, Site};
+pub use tls::{Acme, CertificateFiles, Challenge, DefaultCertificate, Issuer, Tls};
+pub use tree::Origin;
+pub use upstream::UpstreamAddress;
+
+use reader::{Findings, Reader, Wrong};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tree::Table;
+
+/// Where the configuration is looked for when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/vestibule/vestibule.toml";
+
+/// The whole configuration, valid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// At least one, unless there is a site.
+    pub servers: Vec<Server>,
+    /// Plain sites.
+    pub sites: Vec<Site>,
+    /// Every served name and whose it is.
+    pub names: NameMap,
+    /// Contact for the CA.
+    pub email: Option<String>,
+    /// Keys, certificates, accounts.
+    pub state_dir: PathBuf,
+    /// Listeners.
+    pub listen: Listen,
+    /// Certificates.
+    pub tls: Tls,
+    /// The ACME client.
+    pub acme: Acme,
+    /// Bounds.
+    pub limits: Limits,
+    /// Logging.
+    pub log: Log,
+    /// The self-check.
+    pub check: Check,
+    /// Keys that were set and do nothing in this version, as sentences.
+    pub notices: Vec<String>,
+    /// Every effective value with its origin.
+    pub shown: Vec<Shown>,
+}
+
+/// A value that overrides the files: the key's path, the value, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// `server_name`, `acme.directory`, …
+    pub key: &'static str,
+    /// Its value; all keys that can be overridden are strings.
+    pub value: String,
+    /// Environment or flag.
+    pub origin: Origin,
+}
+
+/// The keys that environment variables set, in the order of the contract.
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    ("VESTIBULE_SERVER_NAME", "server_name"),
+    ("VESTIBULE_HOMESERVER", "homeserver"),
+    ("VESTIBULE_EMAIL", "email"),
+    ("VESTIBULE_STATE_DIR", "state_dir"),
+    ("VESTIBULE_ACME_DIRECTORY", "acme.directory"),
+    ("VESTIBULE_LOG", "log.level"),
+];
+
+/// What to load.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file that must exist; without one [`DEFAULT_PATH`] is read if it is there.
+    pub file: Option<PathBuf>,
+    /// In rising precedence: environment first, then flags.
+    pub overrides: Vec<Override>,
+}
+
+impl Config {
+    /// Reads the file, its `conf.d/*.toml` and the overrides.
+    pub fn load(sources: &Sources) -> Result<Self, Vec<ConfigError>> {
+        let mut table = read_files(sources)?;
+        for Override { key, value, origin } in &sources.overrides {
+            table.set(key, value, origin);
+        }
+        Self::from_table(table)
+    }
+
+    /// Reads one text, as tests and `demo` do. `path` is only a name for messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
+        Self::from_table(parse(text, path)?)
+    }
+
+    fn from_table(table: Table) -> Result<Self, Vec<ConfigError>> {
+        let findings = Rc::new(RefCell::new(Findings::default()));
+        let config = read(Reader::new(table, Rc::clone(&findings)));
+        let Findings { errors, shown, notices } = findings.take();
+        match errors.is_empty() {
+            true => Ok(Self { shown, notices, ..config }),
+            false => Err(errors),
+        }
+    }
+}
+
+fn read(root: Reader) -> Config {
+    let servers = read_servers(&root);
+    let email = root.read_optional("email", |node| {
+        let text = values::string(node)?;
+        match text.split_once('@') {
+            Some((user, host)) if !user.is_empty() && host.contains('.') => Ok(text),
+            _ => Err(Wrong::new(format!("{text:?} is not an e-mail address"), "write \"admin@example.com\"")),
+        }
+    });
+    let state_dir = root.read("state_dir", "\"/var/lib/vestibule\"", values::path);
+    let section = |key| root.table(key);
+    let listen = with(section("listen"), listen::read);
+    let tls = with(section("tls"), tls::read_tls);
+    let acme = with(section("acme"), tls::read_acme);
+    let mut sites = Vec::new();
+    for reader in root.tables("site") {
+        sites.extend(server::read_site(&reader));
+        reader.finish();
+    }
+    let limits = with(section("limits"), limits::read);
+    with(section("trusted_proxies"), |reader| {
+        let from = reader.read("from", "[]", |node| values::list(node, values::network));
+        if !from.is_empty() {
+            // Ignoring it would write the proxy's address where the client's belongs.
+            let right = "leave it empty: the connecting address is taken as the client's";
+            reader.refuse("from", Wrong::new("trusted proxies are not known to this version", right));
+        }
+    });
+    let log = with(section("log"), log::read_log);
+    let check = with(section("check"), log::read_check);
+    let names = NameMap::new(&servers, &sites, |key, wrong| root.refuse(key, wrong));
+    if let DefaultCertificate::Name(host) = &tls.default_certificate
+        && names.owner(host).is_none()
+    {
+        let right = "write one of the served names, \"server_name\" or \"none\"";
+        root.refuse("tls", Wrong::new(format!("default_certificate {host} is not served here"), right));
+    }
+    root.finish();
+    Config {
+        servers,
+        sites,
+        names,
+        email,
+        state_dir,
+        listen,
+        tls,
+        acme,
+        limits,
+        log,
+        check,
+        notices: Vec::new(),
+        shown: Vec::new(),
+    }
+}
+
+/// Reads one section and ends it, so that unknown keys in it are found.
+fn with<T>(reader: Reader, read: impl Fn(&Reader) -> T) -> T {
+    let value = read(&reader);
+    reader.finish();
+    value
+}
+
+/// The short form (one server at the top level) or the long form (`[[server]]`).
+fn read_servers(root: &Reader) -> Vec<Server> {
+    const SHORT: [&str; 9] =
+        ["server_name", "homeserver", "public_host", "apex", "well_known", "mas", "rtc", "upstream", "route"];
+    if !root.is_set("server") {
+        let short = SHORT.iter().any(|key| root.is_set(key));
+        root.tables("server");
+        return if short || !root.is_set("site") {
+            server::read_server(root).into_iter().collect()
+        } else {
+            Vec::new()
+        };
+    }
+    let mut servers = Vec::new();
+    for reader in root.tables("server") {
+        servers.extend(server::read_server(&reader));
+        reader.finish();
+    }
+    for key in SHORT {
+        if root.is_set(key) {
+            let right = format!("with [[server]], write {key} below it");
+            root.refuse(key, Wrong::new("this is the short form of exactly one server", right));
+        }
+        // Refused once is enough: the key is known, only misplaced.
+        root.known(key);
+    }
+    servers
+}
+
+fn parse(text: &str, path: &Path) -> Result<Table, Vec<ConfigError>> {
+    Table::parse(text, path).map_err(|error| {
+        vec![ConfigError {
+            origin: error.origin,
+            key: String::new(),
+            wrong: error.message,
+            right: "correct the TOML here".to_owned(),
+        }]
+    })
+}
+
+fn read_files(sources: &Sources) -> Result<Table, Vec<ConfigError>> {
+    let path = sources.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+    let named = sources.file.is_some();
+    let mut table = match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+            if !sources.overrides.iter().any(|set| set.key == "server_name") {
+                let right = "write one line into it, server_name = \"example.com\", or name a file with --config";
+                return Err(unreadable(&path, "there is no such file", right));
+            }
+            Table::default()
+        }
+        Err(error) => return Err(unreadable(&path, &error.to_string(), "name a readable file with --config")),
+    };
+    for drop_in in drop_ins(&path)? {
+        let text = std::fs::read_to_string(&drop_in)
+            .map_err(|error| unreadable(&drop_in, &error.to_string(), "make it readable or remove it"))?;
+        table.merge(parse(&text, &drop_in)?);
+    }
+    Ok(table)
+}
+
+/// `conf.d/*.toml` beside the file, in name order.
+fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Vec<ConfigError>> {
+    let folder = file.with_file_name("conf.d");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&folder, &error.to_string(), "make the folder readable or remove it")),
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, wrong: &str, right: &str) -> Vec<ConfigError> {
+    vec![ConfigError {
+        origin: Origin::Default,
+        key: path.display().to_string(),
+        wrong: wrong.to_owned(),
+        right: right.to_owned(),
+    }]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! A homeserver (`[[server]]`, or the short form at the top level) and a plain site (`[[site]]`).
+
+use super::reader::{Reader, Wrong};
+use super::tree::{Node, Value};
+use super::upstream::{UpstreamAddress, upstream};
+use super::values;
+use crate::matrix::well_known::SupportDocument;
+use crate::matrix::{Host, ServerName};
+use serde_json::{Map, Value as Json};
+use std::time::Duration;
+
+/// The port a client or peer uses for https when none is written.
+const HTTPS_PORT: u16 = 443;
+
+/// Who answers `https://server_name/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apex {
+    /// This machine: the name needs a certificate here.
+    Here,
+    /// Another web server. The name is still served if a client asks for it.
+    Elsewhere,
+}
+
+/// What delegation points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicHost {
+    /// Name or address.
+    pub host: Host,
+    /// The port that the world connects to, which need not be the listener's.
+    pub port: u16,
+}
+
+/// One homeserver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// What stands after the colon in user IDs.
+    pub server_name: ServerName,
+    /// Where its requests go.
+    pub homeserver: UpstreamAddress,
+    /// What `m.server` and `m.homeserver` say.
+    pub public_host: PublicHost,
+    /// Who answers for the server name itself.
+    pub apex: Apex,
+    /// Extra keys of the client document.
+    pub client: Map<String, Json>,
+    /// The support document, if there is one.
+    pub support: Option<SupportDocument>,
+    /// `max-age` of the well-known answers.
+    pub cache_max_age: Duration,
+}
+
+impl Server {
+    /// The names that requests for this server may carry, without duplicates.
+    pub fn names(&self) -> Vec<Host> {
+        let mut names = vec![self.server_name.host().clone()];
+        if self.public_host.host != *self.server_name.host() {
+            names.push(self.public_host.host.clone());
+        }
+        names
+    }
+
+    /// The names that need a certificate here.
+    pub fn certificate_names(&self) -> Vec<Host> {
+        let mut names = self.names();
+        if self.apex == Apex::Elsewhere {
+            names.retain(|name| *name == self.public_host.host);
+        }
+        names
+    }
+}
+
+/// A plain site: forwarded whole, nothing rewritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Its name.
+    pub host: Host,
+    /// Where its requests go.
+    pub upstream: UpstreamAddress,
+}
+
+/// Reads one server. `None` when it has no valid name, which is then already recorded.
+pub fn read_server(reader: &Reader) -> Option<Server> {
+    let right = "write server_name = \"example.com\", what stands after the colon in your user IDs";
+    let server_name = reader.read_required("server_name", right, server_name);
+    let homeserver = reader.read("homeserver", "\"http://127.0.0.1:8008\"", upstream);
+    let public_host = reader.read_optional("public_host", public_host);
+    let apex = reader
+        .read("apex", "\"here\"", |node| values::word(node, &[("here", Apex::Here), ("elsewhere", Apex::Elsewhere)]));
+    let well_known = reader.table("well_known");
+    let cache_max_age = well_known.read("cache_max_age", "\"1h\"", values::duration);
+    let client = well_known.read("client", "{}", client_keys);
+    let support = well_known.read_optional("support", support_document);
+    well_known.finish();
+    read_worker_tables(reader);
+    let server_name = server_name?;
+    let default_public = PublicHost {
+        host: server_name.host().clone(),
+        // A server name with a port is reached at that port, well-known or not.
+        port: server_name.port().unwrap_or(HTTPS_PORT),
+    };
+    let public_host = public_host.unwrap_or(default_public);
+    if apex == Apex::Elsewhere && public_host.host == *server_name.host() {
+        let right = "name the host that delegation points to: public_host = \"matrix.example.com\"";
+        reader.refuse(
+            "apex",
+            Wrong::new("another web server answers the server name, and no other name leads here", right),
+        );
+    }
+    Some(Server { server_name, homeserver, public_host, apex, client, support, cache_max_age })
+}
+
+/// The tables of worker pools and side services: their form is checked, they have no effect yet.
+fn read_worker_tables(reader: &Reader) {
+    const BALANCE: [(&str, ()); 6] = [
+        ("round_robin", ()),
+        ("least_busy", ()),
+        ("access_token", ()),
+        ("room_id", ()),
+        ("client_ip", ()),
+        ("origin", ()),
+    ];
+    for key in ["upstream", "route", "mas", "rtc"] {
+        reader.without_effect(key);
+    }
+    for pool in reader.tables("upstream") {
+        pool.read_required("name", "write name = \"sync\"", values::string);
+        let endpoints = |node: &Node| values::list(node, upstream);
+        pool.read_required("endpoints", "write endpoints = [\"http://127.0.0.1:8082\"]", endpoints);
+        pool.read("balance", "\"round_robin\"", |node| values::word(node, &BALANCE));
+        pool.finish();
+    }
+    for route in reader.tables("route") {
+        route.read_required("path", "write path = \"^/_matrix/client/v3/sync$\"", values::string);
+        route.read_required("upstream", "name an [[upstream]]", values::string);
+        route.finish();
+    }
+    for (table, keys) in [("mas", ["url"].as_slice()), ("rtc", &["jwt", "sfu"])] {
+        let table = reader.table(table);
+        for key in keys {
+            table.read_optional(key, upstream);
+        }
+        table.finish();
+    }
+}
+
+/// Reads one site.
+pub fn read_site(reader: &Reader) -> Option<Site> {
+    let host = reader.read_required("host", "write host = \"chat.example.com\"", |node| {
+        let text = values::string(node)?;
+        Host::parse(&text).map_err(|error| Wrong::new(format!("{text:?} is not a host"), error.to_string()))
+    });
+    let upstream = reader.read_required("upstream", "write upstream = \"http://127.0.0.1:8081\"", upstream);
+    Some(Site { host: host?, upstream: upstream? })
+}
+
+fn server_name(node: &Node) -> Result<ServerName, Wrong> {
+    let text = values::string(node)?;
+    ServerName::parse(&text).map_err(|error| Wrong::new(format!("{text:?} is not a server name"), error.to_string()))
+}
+
+fn public_host(node: &Node) -> Result<PublicHost, Wrong> {
+    let name = server_name(node)?;
+    Ok(PublicHost { host: name.host().clone(), port: name.port().unwrap_or(HTTPS_PORT) })
+}
+
+fn client_keys(node: &Node) -> Result<Map<String, Json>, Wrong> {
+    let right = "write client = { \"m.identity_server\" = { base_url = \"https://vector.im\" } }";
+    let Json::Object(keys) = to_json(&node.value)? else {
+        return Err(Wrong::kind(node, right));
+    };
+    // Clients stop with an error on these two when base_url is missing or no URL.
+    for key in ["m.homeserver", "m.identity_server"] {
+        let Some(entry) = keys.get(key) else { continue };
+        let url = entry.get("base_url").and_then(Json::as_str);
+        if !url.is_some_and(|url| url.starts_with("https://") && url.parse::<http::Uri>().is_ok()) {
+            return Err(Wrong::new(format!("{key:?} has no base_url that starts with https://"), right));
+        }
+    }
+    Ok(keys)
+}
+
+fn support_document(node: &Node) -> Result<SupportDocument, Wrong> {
+    let right = "write support = { contacts = [{ role = \"m.role.admin\", email_address = \"admin@example.com\" }] }";
+    let document: SupportDocument =
+        serde_json::from_value(to_json(&node.value)?).map_err(|error| Wrong::new(error.to_string(), right))?;
+    if document.contacts.is_empty() && document.support_page.is_none() {
+        return Err(Wrong::new("neither contacts nor support_page", right));
+    }
+    for contact in &document.contacts {
+        if contact.matrix_id.is_none() && contact.email_address.is_none() {
+            let what = format!("the contact {:?} has neither matrix_id nor email_address", contact.role);
+            return Err(Wrong::new(what, right));
+        }
+    }
+    Ok(document)
+}
+
+fn to_json(value: &Value) -> Result<Json, Wrong> {
+    Ok(match value {
+        Value::String(text) => Json::String(text.clone()),
+        Value::Integer(number) => Json::from(*number),
+        Value::Boolean(flag) => Json::Bool(*flag),
+        Value::Other(text) => {
+            return Err(Wrong::new(format!("{text} is a fraction or a date"), "write whole numbers or quoted text"));
+        }
+        Value::Array(items) => Json::Array(items.iter().map(|item| to_json(&item.value)).collect::<Result<_, _>>()?),
+        Value::Table(table) => {
+            let entries = table.entries.iter().map(|(key, node)| Ok((key.clone(), to_json(&node.value)?)));
+            Json::Object(entries.collect::<Result<_, Wrong>>()?)
+        }
+    })
+}

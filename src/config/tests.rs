@@ -1,0 +1,176 @@
+use super::*;
+
+fn parse_text(text: &str) -> Result<Config, Vec<String>> {
+    Config::parse(text, Path::new("v.toml")).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn errors(text: &str) -> Vec<String> {
+    parse_text(text).expect_err("this configuration is wrong")
+}
+
+#[test]
+fn one_line_is_a_complete_configuration() {
+    let config = parse_text("server_name = \"example.com\"").unwrap();
+    let server = &config.servers[0];
+    assert_eq!(server.homeserver.to_string(), "http://127.0.0.1:8008");
+    assert_eq!((server.public_host.host.to_string().as_str(), server.public_host.port), ("example.com", 443));
+    assert_eq!(config.acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(config.names.orders().len(), 1);
+    assert!(config.notices.is_empty() && config.listen.https.by_default);
+}
+
+#[test]
+fn two_servers_and_two_sites() {
+    let config = parse_text(
+        r#"
+        [[server]]
+        server_name = "one.example"
+        public_host = "matrix.one.example"
+        [[server]]
+        server_name = "two.example"
+        homeserver = "unix:/run/two.sock"
+        public_host = "matrix.two.example:8443"
+        apex = "elsewhere"
+        [server.well_known]
+        cache_max_age = "10m"
+        [[site]]
+        host = "one.example"
+        upstream = "http://127.0.0.1:8081"
+        [[site]]
+        host = "chat.example"
+        upstream = "http://127.0.0.1:8082"
+        "#,
+    )
+    .unwrap();
+    let orders: Vec<Vec<_>> =
+        config.names.orders().iter().map(|order| order.names.iter().map(ToString::to_string).collect()).collect();
+    assert_eq!(
+        orders,
+        [vec!["one.example", "matrix.one.example"], vec!["matrix.two.example"], vec!["chat.example"]],
+        "the apex site shares its server's certificate, and an apex elsewhere needs none"
+    );
+    let owner = |name| config.names.owner(&crate::matrix::Host::parse(name).unwrap()).unwrap();
+    assert_eq!(owner("one.example"), Owner { server: Some(0), site: Some(0) });
+    assert_eq!(owner("two.example"), Owner { server: Some(1), site: None }, "served whatever apex says");
+    assert_eq!(owner("chat.example"), Owner { server: None, site: Some(1) });
+}
+
+#[test]
+fn every_error_names_place_key_and_remedy() {
+    let table = [
+        ("", "server_name: missing; write server_name = \"example.com\", what stands after the colon in your user IDs"),
+        (
+            "server_name = \"https://a.b\"",
+            "v.toml:1:15: server_name: \"https://a.b\" is not a server name; a scheme does not belong here; write \
+             \"example.com\", not \"https://example.com\"",
+        ),
+        (
+            "server_nam = \"a.b\"\nserver_name = \"a.b\"",
+            "v.toml:1:14: server_nam: unknown key; did you mean \"server_name\"?",
+        ),
+        (
+            "server_name = \"a.b\"\nhomeserver = \"127.0.0.1:8008\"",
+            "v.toml:2:14: homeserver: \"127.0.0.1:8008\" has no scheme; write \"http://127.0.0.1:8008\" or \
+             \"unix:/run/synapse/main.sock\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[limits]\ndrain = 40",
+            "v.toml:3:9: limits.drain: this is a number; write a number and a unit (ms, s, m, h, d) in quotes, such as \
+             \"30s\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[listen]\nhttps = [\"443\"]",
+            "v.toml:3:9: listen.https: \"443\" is not an address with a port; write address and port such as \
+             \"0.0.0.0:443\" or \"[::]:443\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[tls]\nissuer = \"letsencrypt\"",
+            "v.toml:3:10: tls.issuer: \"letsencrypt\" is not known here; write one of \"acme\", \"internal\", \"files\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[[server]]\nserver_name = \"c.d\"",
+            "v.toml:1:15: server_name: this is the short form of exactly one server; with [[server]], write \
+             server_name below it",
+        ),
+        (
+            "server_name = \"a.b\"\n[listen]\nproxy_protocol_from = [\"10.0.0.0/8\"]",
+            "v.toml:3:23: listen.proxy_protocol_from: the PROXY protocol is not spoken by this version; leave it empty \
+             and put no PROXY protocol balancer in front",
+        ),
+        ("server_name = ", "v.toml:1:15: string values must be quoted, expected literal string; correct the TOML here"),
+        (
+            "server_name = \"a.b\"\napex = \"elsewhere\"",
+            "v.toml:2:8: apex: another web server answers the server name, and no other name leads here; name the host \
+             that delegation points to: public_host = \"matrix.example.com\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[well_known]\nclient = { \"m.identity_server\" = {} }",
+            "v.toml:3:1: well_known.client: \"m.identity_server\" has no base_url that starts with https://; write \
+             client = { \"m.identity_server\" = { base_url = \"https://vector.im\" } }",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(errors(text), [expected], "for {text:?}");
+    }
+}
+
+#[test]
+fn a_name_has_one_owner() {
+    let two = "[[server]]\nserver_name = \"a.b\"\npublic_host = \"m.b\"\n[[server]]\nserver_name = \"c.d\"\npublic_host = \"m.b\"";
+    assert_eq!(
+        errors(two),
+        ["v.toml:1:1: server: m.b leads to both a.b and c.d; give each server a public_host of its own"]
+    );
+    let site =
+        "server_name = \"a.b\"\npublic_host = \"m.b\"\n[[site]]\nhost = \"m.b\"\nupstream = \"http://127.0.0.1:1\"";
+    assert!(errors(site)[0].contains("m.b is where delegation points to"));
+}
+
+#[test]
+fn keys_without_effect_are_said() {
+    let config =
+        parse_text("server_name = \"a.b\"\n[limits]\nhold = { client = \"1s\" }\n[log]\naccess = \"json\"").unwrap();
+    assert_eq!(
+        config.notices,
+        [
+            "v.toml:3:1: limits.hold: accepted, but has no effect in this version",
+            "v.toml:5:10: log.access: accepted, but has no effect in this version",
+        ]
+    );
+}
+
+#[test]
+fn overrides_win_and_show_their_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vestibule.toml");
+    std::fs::write(&file, "server_name = \"file.example\"\nemail = \"a@b.c\"\n[listen]\nhttps = [\"127.0.0.1:0\"]\n")
+        .unwrap();
+    std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+    std::fs::write(folder.path().join("conf.d/20.toml"), "email = \"drop@in.example\"\n").unwrap();
+    std::fs::write(
+        folder.path().join("conf.d/10.toml"),
+        "email = \"early@in.example\"\n[[site]]\nhost = \"s.example\"\nupstream = \"http://127.0.0.1:1\"\n",
+    )
+    .unwrap();
+    let overrides = vec![
+        Override {
+            key: "server_name",
+            value: "env.example".into(),
+            origin: Origin::Environment("VESTIBULE_SERVER_NAME"),
+        },
+        Override { key: "server_name", value: "flag.example".into(), origin: Origin::Flag("--server-name") },
+        Override { key: "log.level", value: "debug".into(), origin: Origin::Environment("VESTIBULE_LOG") },
+    ];
+    let config = Config::load(&Sources { file: Some(file), overrides }).unwrap();
+    assert_eq!(config.servers[0].server_name.as_str(), "flag.example");
+    assert_eq!((config.email.as_deref(), config.log.level.as_str()), (Some("drop@in.example"), "debug"));
+    assert_eq!(config.sites.len(), 1);
+    let shown = show::render(&config);
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("server_name = \"flag.example\" # flag --server-name"), "{shown}");
+    assert!(shown.contains("conf.d/20.toml:1:9"), "{shown}");
+    assert!(words.contains("level = \"debug\" # environment VESTIBULE_LOG"), "{shown}");
+    assert!(!config.listen.https.by_default && config.listen.http.by_default);
+    let again = Config::parse(&shown, Path::new("shown.toml")).expect("what is shown is a configuration");
+    assert_eq!(again.servers, config.servers);
+}
