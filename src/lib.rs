@@ -1,7 +1,9 @@
 //! x
 pub mod backoff;
+pub mod certs;
 pub mod clock;
 pub mod config;
 pub mod drain;
 pub mod matrix;
 pub mod net;
+pub mod telemetry;

@@ -1,0 +1,219 @@
+//! The operator's own PEM files: repaired where that is safe, refused with the exact remedy
+//! where it is not.
+
+use super::certificate::{Certificate, InvalidCertificate};
+use crate::clock::Timestamp;
+use crate::config::CertificateFiles;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a pair of files gives no certificate. Each sentence ends in the thing to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file is not there or may not be read.
+    #[error("{path}: {reason}; {remedy}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word for it.
+        reason: io::Error,
+        /// What to type.
+        remedy: String,
+    },
+    /// The content is no certificate with its key.
+    #[error("{path}: {reason}; {remedy}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: InvalidCertificate,
+        /// What would be right.
+        remedy: String,
+    },
+    /// A certificate with its key that no client would accept.
+    #[error("{path}: {reason}; {remedy}")]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// Without its issuer, expired, or not yet valid.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+/// A loaded pair, with what had to be put right.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// What was repaired, as sentences.
+    pub repairs: Vec<String>,
+}
+
+/// Loads a pair. A leaf-only chain is completed from the `fullchain.pem` beside it, as certbot
+/// writes it; a chain in the wrong order is sorted.
+pub fn load(files: &CertificateFiles, now: Timestamp) -> Result<Loaded, FilesError> {
+    let chain = read(&files.chain)?;
+    let key = read(&files.key)?;
+    let mut repairs = Vec::new();
+    let mut used = &files.chain;
+    let sibling = files.chain.with_file_name("fullchain.pem");
+    let mut certificate = Certificate::from_pem(&chain, &key).map_err(|reason| invalid(files, reason))?;
+    if let Some(issuer) = certificate.absent_issuer() {
+        let wrong = format!("it holds 1 certificate, its issuer ({issuer}) is missing");
+        let whole = std::fs::read(&sibling).ok();
+        let whole = whole.and_then(|whole| Certificate::from_pem(&whole, &key).ok());
+        let Some(whole) = whole.filter(|whole| whole.absent_issuer().is_none()) else {
+            let remedy = "name the full chain (certbot calls it fullchain.pem)".to_owned();
+            return Err(FilesError::Unfit { path: files.chain.clone(), reason: wrong, remedy });
+        };
+        repairs.push(format!(
+            "{}: {wrong}; {} is used instead, name it in the configuration",
+            files.chain.display(),
+            sibling.display()
+        ));
+        used = &sibling;
+        certificate = whole;
+    }
+    if certificate.was_repaired() {
+        repairs.push(format!("{}: the chain is not in order, leaf first; it is served in order", used.display()));
+    }
+    let facts = certificate.facts();
+    let unfit = |reason, remedy: &str| FilesError::Unfit { path: used.clone(), reason, remedy: remedy.to_owned() };
+    if facts.not_after < now {
+        let remedy =
+            "renew it (certbot renew), or remove this [[tls.certificates]] and let issuer = \"acme\" order one";
+        return Err(unfit(format!("expired at {}", facts.not_after), remedy));
+    }
+    if facts.not_before > now {
+        let remedy = "set this machine's clock (timedatectl set-ntp true), or wait";
+        return Err(unfit(format!("not valid before {}", facts.not_before), remedy));
+    }
+    Ok(Loaded { certificate, repairs })
+}
+
+fn invalid(files: &CertificateFiles, reason: InvalidCertificate) -> FilesError {
+    let (path, remedy) = match &reason {
+        InvalidCertificate::NoCertificate | InvalidCertificate::Unreadable { .. } => {
+            (&files.chain, "name a PEM file that begins with -----BEGIN CERTIFICATE-----".to_owned())
+        }
+        InvalidCertificate::NoKey => {
+            (&files.key, "name a PEM file that begins with -----BEGIN PRIVATE KEY-----".to_owned())
+        }
+        InvalidCertificate::UnsupportedKey(_) => {
+            (&files.key, "use an ECDSA P-256 or P-384 key, an RSA key of 2048 bits or more, or Ed25519".to_owned())
+        }
+        InvalidCertificate::ForeignKey => {
+            let remedy = format!("name the key that {} was made with", files.chain.display());
+            (&files.key, remedy)
+        }
+        InvalidCertificate::BrokenChain { .. } => {
+            (&files.chain, "remove what does not belong to the chain and add the issuer".to_owned())
+        }
+        InvalidCertificate::NoNames => (&files.chain, "have it issued with a subject alternative name".to_owned()),
+    };
+    FilesError::Invalid { path: path.clone(), reason, remedy }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FilesError> {
+    std::fs::read(path).map_err(|reason| {
+        let remedy = match reason.kind() {
+            io::ErrorKind::PermissionDenied => permission_remedy(path),
+            io::ErrorKind::NotFound => "correct the path in [[tls.certificates]]".to_owned(),
+            _ => "make it a readable file".to_owned(),
+        };
+        FilesError::Unreadable { path: path.to_owned(), reason, remedy }
+    })
+}
+
+/// The narrowest thing that lets this process read `path`: each folder on the way must be
+/// searchable and the file readable. certbot keeps `live` and `archive` closed (0700), and its
+/// files are links from the one into the other.
+fn permission_remedy(path: &Path) -> String {
+    let live = path.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "live"));
+    if let Some(live) = live {
+        let archive = live.with_file_name("archive");
+        let name = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
+        let (live, archive) = (live.display(), archive.display());
+        return format!(
+            "type: chgrp vestibule {live} {archive} && chmod g+x {live} {archive} && \
+             chgrp vestibule {archive}/{name}/privkey*.pem && chmod g+r {archive}/{name}/privkey*.pem"
+        );
+    }
+    let closed = path.ancestors().skip(1).find(|folder| {
+        !folder.as_os_str().is_empty()
+            && std::fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    });
+    match closed {
+        Some(folder) => {
+            let (folder, path) = (folder.display(), path.display());
+            format!("type: chgrp vestibule {folder} {path} && chmod g+x {folder} && chmod g+r {path}")
+        }
+        None => format!("type: chgrp vestibule {0} && chmod g+r {0}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::internal::Authority;
+    use crate::certs::store::Store;
+    use crate::clock::Clock;
+    use crate::matrix::Host;
+
+    async fn pair(folder: &Path) -> (String, String, String) {
+        let names = [Host::parse("a.example").unwrap()];
+        let authority = Authority::load_or_make(&Store::memory(), &names, &Clock::System).await.unwrap();
+        let (_, pem) = authority.issue(&names, Clock::System.now()).unwrap();
+        let (key, chain) = pem.split_at(pem.find("-----BEGIN CERTIFICATE").unwrap());
+        std::fs::write(folder.join("key.pem"), key).unwrap();
+        (key.to_owned(), chain.to_owned(), authority.root_pem().to_owned())
+    }
+
+    fn load_from(folder: &Path, now: Timestamp) -> Result<Loaded, String> {
+        let files = CertificateFiles { chain: folder.join("cert.pem"), key: folder.join("key.pem") };
+        load(&files, now).map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))
+    }
+
+    #[tokio::test]
+    async fn repaired_or_refused_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (_, leaf, root) = pair(folder).await;
+        let now = Clock::System.now();
+        let refused = |now| load_from(folder, now).unwrap_err();
+
+        assert!(refused(now).starts_with("DIR/cert.pem: No such file or directory"));
+        std::fs::write(folder.join("cert.pem"), &leaf).unwrap();
+        let message = refused(now);
+        assert!(message.ends_with("is missing; name the full chain (certbot calls it fullchain.pem)"), "{message}");
+
+        std::fs::write(folder.join("fullchain.pem"), format!("{leaf}{root}")).unwrap();
+        let loaded = load_from(folder, now).unwrap();
+        assert!(loaded.repairs[0].contains("fullchain.pem is used instead"), "{:?}", loaded.repairs);
+
+        std::fs::write(folder.join("cert.pem"), format!("{root}{leaf}")).unwrap();
+        assert!(load_from(folder, now).unwrap().repairs[0].contains("served in order"));
+
+        assert!(refused(now.plus(100 * 86_400)).contains("DIR/cert.pem: expired at "));
+        assert!(refused(now.plus(-86_400)).contains("not valid before"));
+        std::fs::write(folder.join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let message = refused(now);
+        assert_eq!(
+            message,
+            "DIR/key.pem: the private key belongs to none of the certificates; name the key that DIR/cert.pem was made with"
+        );
+    }
+
+    #[test]
+    fn the_remedy_for_certbots_folders_is_exact() {
+        let remedy = permission_remedy(Path::new("/etc/letsencrypt/live/example.com/privkey.pem"));
+        assert_eq!(
+            remedy,
+            "type: chgrp vestibule /etc/letsencrypt/live /etc/letsencrypt/archive && chmod g+x /etc/letsencrypt/live \
+             /etc/letsencrypt/archive && chgrp vestibule /etc/letsencrypt/archive/example.com/privkey*.pem && chmod g+r \
+             /etc/letsencrypt/archive/example.com/privkey*.pem"
+        );
+    }
+}

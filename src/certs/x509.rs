@@ -1,0 +1,122 @@
+//! Facts read out of a DER certificate. Names come from the subject alternative names only: the
+//! common name has been dead for servers since RFC 6125.
+
+use crate::clock::Timestamp;
+use crate::matrix::Host;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// The facts about one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Names it is valid for.
+    pub names: Vec<CertificateName>,
+    /// First second of validity.
+    pub not_before: Timestamp,
+    /// Last second of validity.
+    pub not_after: Timestamp,
+    /// Serial number in lower-case hexadecimal.
+    pub serial: String,
+    /// The issuer's distinguished name, for people.
+    pub issuer: String,
+    /// The subject's distinguished name, for people.
+    pub subject: String,
+    /// The subject's name as DER, to follow a chain.
+    pub subject_der: Vec<u8>,
+    /// The issuer's name as DER, to follow a chain.
+    pub issuer_der: Vec<u8>,
+}
+
+/// A name in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// One name or address.
+    Exact(Host),
+    /// `*.example.com`: one label in place of the star (RFC 6125 §6.4.3).
+    Wildcard(String),
+}
+
+impl CertificateName {
+    /// Whether this entry is valid for `host`.
+    pub fn covers(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Exact(name), host) => name == host,
+            (Self::Wildcard(parent), Host::Dns(name)) => {
+                name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
+            }
+            (Self::Wildcard(_), Host::Ip(_)) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => host.fmt(f),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+/// Not a certificate that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a readable X.509 certificate: {0}")]
+pub struct Unreadable(String);
+
+/// Reads the facts of a DER certificate.
+pub fn facts(der: &[u8]) -> Result<Facts, Unreadable> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| Unreadable(error.to_string()))?;
+    let names = certificate.subject_alternative_name().map_err(|error| Unreadable(error.to_string()))?;
+    let names = names.map(|extension| extension.value.general_names.iter().filter_map(name).collect());
+    Ok(Facts {
+        names: names.unwrap_or_default(),
+        not_before: Timestamp(certificate.validity().not_before.timestamp()),
+        not_after: Timestamp(certificate.validity().not_after.timestamp()),
+        serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+        issuer: certificate.issuer().to_string(),
+        subject: certificate.subject().to_string(),
+        subject_der: certificate.subject().as_raw().to_vec(),
+        issuer_der: certificate.issuer().as_raw().to_vec(),
+    })
+}
+
+fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
+    match name {
+        GeneralName::DNSName(text) => match text.strip_prefix("*.") {
+            Some(parent) => Some(CertificateName::Wildcard(parent.to_ascii_lowercase())),
+            None => Host::parse(text).ok().map(CertificateName::Exact),
+        },
+        GeneralName::IPAddress(bytes) => {
+            let address = match bytes.len() {
+                4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(*bytes).ok()?)),
+                _ => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?)),
+            };
+            Some(CertificateName::Exact(Host::Ip(address)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_exactly_one_label() {
+        let wildcard = CertificateName::Wildcard("example.com".to_owned());
+        let covers = |name| wildcard.covers(&Host::parse(name).unwrap());
+        assert!(covers("matrix.example.com"));
+        assert!(!covers("example.com") && !covers("a.b.example.com") && !covers("1.2.3.4"));
+    }
+
+    #[test]
+    fn facts_of_a_made_certificate() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = ["Example.com".to_owned(), "*.example.com".to_owned(), "2001:db8::1".to_owned()];
+        let params = rcgen::CertificateParams::new(names).unwrap();
+        let facts = facts(params.self_signed(&key).unwrap().der()).unwrap();
+        let names: Vec<_> = facts.names.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["example.com", "*.example.com", "[2001:db8::1]"]);
+        assert!(super::facts(b"nonsense").is_err());
+    }
+}

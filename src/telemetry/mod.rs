@@ -1,0 +1,3 @@
+//! What the program tells people and machines about itself while it runs.
+
+pub mod log;
