@@ -7,3 +7,4 @@ pub mod drain;
 pub mod matrix;
 pub mod net;
 pub mod telemetry;
+pub mod tls;

@@ -1,3 +1,7 @@
 //! Sockets: listeners, accepting, and bounded client exchanges.
 
+pub mod accept;
 pub mod exchange;
+pub mod listen;
+mod owner;
+pub mod stream;
