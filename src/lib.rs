@@ -6,5 +6,7 @@ pub mod config;
 pub mod drain;
 pub mod matrix;
 pub mod net;
+pub mod proxy;
 pub mod telemetry;
 pub mod tls;
+pub mod upstream;

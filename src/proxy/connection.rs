@@ -1,0 +1,179 @@
+//! One downstream connection: HTTP/1.1 or HTTP/2 by what ALPN agreed on, never by sniffing.
+
+use super::activity::{Activity, Expired, Noted};
+use super::service::{Arrival, Pools, Service};
+use super::worker::Shared;
+use crate::drain::Watch;
+use crate::net::accept::Accepted;
+use crate::net::listen::Role;
+use crate::telemetry::log::Chain;
+use crate::tls;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+
+/// Largest request head. Synapse itself takes 16 KiB; twice that leaves the verdict to it.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// Most header lines in a head.
+const MAX_HEADERS: usize = 128;
+
+/// Largest piece of a body read at once: fewer, larger writes to the homeserver.
+const BUFFER: usize = 64 * 1024;
+
+/// Requests in flight on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+
+/// How much one upload, and one connection's uploads together, may send ahead.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How much of a download may wait in memory for a slow client.
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// Serves an accepted connection to its end.
+pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>, pools: Rc<Pools>, drain: Watch) {
+    let Accepted { stream, peer, role } = accepted;
+    let ended = match role {
+        Role::Http => {
+            let activity = Activity::new(shared.serving.load().limits.header_timeout, false);
+            let service = Service { shared, pools, activity, client: peer.ip(), arrival: Arrival::Plain };
+            http1(stream, Rc::new(service), drain).await
+        }
+        Role::Https | Role::Federation => tls(stream, peer.ip(), shared, pools, drain).await,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, listener = %role, error = %Chain(error.as_ref()), "a connection ended early");
+    }
+}
+
+type Ended = Result<(), Box<dyn std::error::Error>>;
+
+async fn tls(
+    stream: TcpStream,
+    client: std::net::IpAddr,
+    shared: Arc<Shared>,
+    pools: Rc<Pools>,
+    drain: Watch,
+) -> Ended {
+    let serving = shared.serving.load_full();
+    let limit = serving.limits.header_timeout;
+    let Some(handshake) = tls::handshake(stream, &serving.tls, &shared.challenges, limit).await? else {
+        return Ok(());
+    };
+    drop(serving);
+    let activity = Activity::new(limit, handshake.http2);
+    let service = Rc::new(Service { shared, pools, activity, client, arrival: Arrival::Tls(handshake.name) });
+    match handshake.http2 {
+        true => http2(handshake.stream, service, drain).await,
+        false => http1(handshake.stream, service, drain).await,
+    }
+}
+
+async fn http1<S>(stream: S, service: Rc<Service>, drain: Watch) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::clone(&service.activity);
+    let stream = Noted::new(TokioIo::new(stream), Arc::clone(&activity));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The deadlines are kept by `drive`, which can tell a rest from a drip.
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(BUFFER)
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS);
+    let connection = builder.serve_connection(stream, service_fn(move |request| Rc::clone(&service).call(request)));
+    let connection = connection.with_upgrades();
+    drive(pin!(connection), &activity, drain, |connection| connection.graceful_shutdown()).await
+}
+
+async fn http2<S>(stream: S, service: Rc<Service>, drain: Watch) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let activity = Arc::clone(&service.activity);
+    let stream = Noted::new(TokioIo::new(stream), Arc::clone(&activity));
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER);
+    let connection = builder.serve_connection(stream, service_fn(move |request| Rc::clone(&service).call(request)));
+    drive(pin!(connection), &activity, drain, |connection| connection.graceful_shutdown()).await
+}
+
+/// Runs a connection until it ends, rests too long, drips a head, or draining lets it finish.
+async fn drive<C>(
+    mut connection: Pin<&mut C>,
+    activity: &Activity,
+    mut drain: Watch,
+    shut_down: impl Fn(Pin<&mut C>),
+) -> Ended
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut draining = pin!(drain.started());
+    let mut has_drained = false;
+    // Armed late and re-armed only when it fires or must fire earlier, so that a busy connection
+    // never touches the timer.
+    let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended.map_err(Into::into));
+            }
+            if !has_drained && draining.as_mut().poll(cx).is_ready() {
+                has_drained = true;
+                shut_down(connection.as_mut());
+                continue;
+            }
+            let Some((deadline, why)) = activity.deadline() else {
+                return Poll::Pending;
+            };
+            if deadline < timer.deadline() || timer.as_mut().poll(cx).is_ready() {
+                if deadline <= tokio::time::Instant::now() {
+                    // A rest ends as the protocol has it; a dripped head has nothing to end.
+                    if why == Expired::Resting && !has_drained {
+                        has_drained = true;
+                        shut_down(connection.as_mut());
+                        continue;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                timer.as_mut().reset(deadline);
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            return Poll::Pending;
+        }
+    })
+    .await
+}
+
+/// Runs HTTP/2 streams on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

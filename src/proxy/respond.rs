@@ -1,0 +1,84 @@
+//! Answers that this program makes itself.
+//!
+//! Every one of them carries CORS headers, errors too: without them a web client cannot read why a
+//! request failed.
+
+use super::body::ResponseBody;
+use super::documents::{Document, Documents};
+use super::error::ProxyError;
+use crate::matrix::well_known::CORS;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+/// What a peer or client should wait before it tries a homeserver again that is down.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// An error as Matrix JSON.
+pub(super) fn error(error: ProxyError) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::ours(error.body()));
+    *response.status_mut() = error.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    match error {
+        ProxyError::Unreachable | ProxyError::BadAnswer | ProxyError::Timeout => {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        ProxyError::MethodNotAllowed => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        }
+        _ => {}
+    }
+    add_cors(headers);
+    response
+}
+
+/// A preflight answered in the homeserver's stead.
+pub(super) fn preflight() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    add_cors(response.headers_mut());
+    response
+}
+
+/// A well-known document, or a clean 404 where it is not set.
+pub(super) fn well_known(documents: &Documents, document: Document, method: &Method) -> Response<ResponseBody> {
+    let mut response = match documents.body(document) {
+        _ if method == Method::OPTIONS => preflight(),
+        Some(body) => {
+            let mut response = Response::new(ResponseBody::ours(body));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            add_cors(response.headers_mut());
+            response
+        }
+        None => error(ProxyError::NotSetUp),
+    };
+    response.headers_mut().insert(CACHE_CONTROL, documents.cache_control().clone());
+    response
+}
+
+/// The key authorization of an HTTP-01 challenge, bare: a CA reads 128 bytes and no more.
+pub(super) fn challenge(key_authorization: String) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::ours(key_authorization));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response
+}
+
+/// To https. Never 308: Synapse's well-known client does not follow it.
+pub(super) fn redirect(location: &str) -> Response<ResponseBody> {
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return error(ProxyError::BadTarget);
+    };
+    let mut response = Response::new(ResponseBody::default());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(LOCATION, location);
+    add_cors(response.headers_mut());
+    response
+}
+
+fn add_cors(headers: &mut HeaderMap) {
+    for (name, value) in CORS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}

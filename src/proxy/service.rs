@@ -1,0 +1,168 @@
+//! One request: read its host, route it, answer it.
+
+use super::activity::Activity;
+use super::body::{RequestBody, ResponseBody};
+use super::documents::Document;
+use super::error::ProxyError;
+use super::forward::{Forwarding, forward};
+use super::respond;
+use super::router::{Asked, PlainRoute, Route, route, route_plain};
+use super::serving::Serving;
+use super::worker::Shared;
+use crate::config::UpstreamAddress;
+use crate::matrix::ServerName;
+use crate::tls::ProvenName;
+use crate::upstream::Pool;
+use http::header::HOST;
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Path below which HTTP-01 challenges are answered (RFC 8555 §8.3).
+const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
+
+/// The pools of one worker, by upstream.
+#[derive(Default)]
+pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool<RequestBody>>>>);
+
+impl Pools {
+    fn get(&self, address: &UpstreamAddress) -> Rc<Pool<RequestBody>> {
+        if let Some(pool) = self.0.borrow().get(address) {
+            return Rc::clone(pool);
+        }
+        let pool = Rc::new(Pool::new(address.clone()));
+        self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
+        pool
+    }
+}
+
+/// How the requests of a connection arrive.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// Through TLS, with what the handshake proved.
+    Tls(ProvenName),
+    /// In plain text on port 80.
+    Plain,
+}
+
+/// Serves the requests of one connection.
+pub(super) struct Service {
+    pub shared: Arc<Shared>,
+    pub pools: Rc<Pools>,
+    pub activity: Arc<Activity>,
+    pub client: IpAddr,
+    pub arrival: Arrival,
+}
+
+impl Service {
+    /// Answers one request. It always has an answer; failures become Matrix errors here.
+    pub async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+        let in_flight = self.activity.request();
+        let method = request.method().clone();
+        let serving = self.shared.serving.load_full();
+        let answer = match &self.arrival {
+            Arrival::Tls(name) => self.answer(&serving, name, request).await,
+            Arrival::Plain => self.answer_plain(&serving, &request),
+        };
+        let mut response = answer.unwrap_or_else(|error| match error.answers_preflight(&method) {
+            true => respond::preflight(),
+            false => respond::error(error),
+        });
+        if let (Arrival::Tls(_), Some(hsts)) = (&self.arrival, &serving.hsts) {
+            response.headers_mut().entry("strict-transport-security").or_insert_with(|| hsts.clone());
+        }
+        Ok(response.map(|body| body.counted(in_flight)))
+    }
+
+    async fn answer(
+        &self,
+        serving: &Serving,
+        name: &ProvenName,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let (host, asked_for) = host_of(&request)?;
+        if !name.admits(asked_for.host()) {
+            return Err(ProxyError::Misdirected);
+        }
+        let path = path_of(&request)?;
+        let asked = Asked { method: request.method(), host: asked_for.host(), path, client: self.client };
+        match route(serving, &asked) {
+            Route::WellKnown(server, document) => {
+                Ok(respond::well_known(&server.documents, document, request.method()))
+            }
+            Route::Refuse(error) => Err(error),
+            Route::Forward(upstream) => {
+                let pool = self.pools.get(upstream);
+                let forwarding = Forwarding {
+                    client: self.client,
+                    host: &host,
+                    max_body: serving.limits.max_body,
+                    first_byte_timeout: serving.limits.first_byte_timeout,
+                    hsts: serving.hsts.as_ref(),
+                };
+                forward(request, &pool, &forwarding).await
+            }
+        }
+    }
+
+    fn answer_plain(
+        &self,
+        serving: &Serving,
+        request: &Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let path = path_of(request)?;
+        if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
+            // Before any look at the host: a CA validates names that have no certificate yet.
+            let answer = self.shared.challenges.answer_http(token);
+            return answer.map(respond::challenge).ok_or(ProxyError::NotRouted);
+        }
+        let (_, asked_for) = host_of(request)?;
+        let asked = Asked { method: request.method(), host: asked_for.host(), path, client: self.client };
+        match route_plain(serving, &asked) {
+            PlainRoute::Refuse(error) => Err(error),
+            PlainRoute::Redirect(origin) => {
+                let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+                let mut response = respond::redirect(&format!("{origin}{target}"));
+                if let Some(Document::Server | Document::Client | Document::Support) = Document::at(path) {
+                    // Peers cache redirects as they cache the document behind them.
+                    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=3600"));
+                }
+                Ok(response)
+            }
+        }
+    }
+}
+
+/// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`.
+fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, ServerName), ProxyError> {
+    let mut lines = request.headers().get_all(HOST).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(ProxyError::BadHost);
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let written = match (authority, line) {
+        (Some(authority), Some(line)) if !line.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {
+            return Err(ProxyError::BadHost);
+        }
+        (_, Some(line)) => line.clone(),
+        (Some(authority), None) => HeaderValue::from_str(authority).map_err(|_| ProxyError::BadHost)?,
+        (None, None) => return Err(ProxyError::BadHost),
+    };
+    let name = written.to_str().ok().and_then(|text| ServerName::parse(text).ok()).ok_or(ProxyError::BadHost)?;
+    Ok((written, name))
+}
+
+/// The raw path of an origin-form or absolute-form target.
+fn path_of(request: &Request<Incoming>) -> Result<&str, ProxyError> {
+    let path = request.uri().path();
+    if request.method() == Method::CONNECT || !path.starts_with('/') {
+        return Err(ProxyError::BadTarget);
+    }
+    Ok(path)
+}

@@ -1,0 +1,71 @@
+//! The snapshot that workers read.
+
+use super::documents::Documents;
+use crate::config::{Config, NameMap, UpstreamAddress};
+use crate::tls::TlsTable;
+use http::HeaderValue;
+use ipnet::IpNet;
+use std::time::Duration;
+
+/// Everything a request needs to know. Immutable: a change makes a new one.
+#[derive(Debug)]
+pub struct Serving {
+    /// Certificates by name.
+    pub tls: TlsTable,
+    /// Who answers for a name.
+    pub(super) names: NameMap,
+    /// The homeservers, in configuration order.
+    pub(super) servers: Vec<ServedServer>,
+    /// The sites' upstreams, in configuration order.
+    pub(super) sites: Vec<UpstreamAddress>,
+    /// The value of Strict-Transport-Security, if the header is wanted.
+    pub(super) hsts: Option<HeaderValue>,
+    /// Bounds.
+    pub(super) limits: ServingLimits,
+}
+
+/// A homeserver as requests see it.
+#[derive(Debug)]
+pub(super) struct ServedServer {
+    pub documents: Documents,
+    pub homeserver: UpstreamAddress,
+    /// The port of https URLs for the public host.
+    pub public_port: u16,
+    pub public_host: crate::matrix::Host,
+}
+
+/// The bounds the request path holds.
+#[derive(Clone, Debug)]
+pub(super) struct ServingLimits {
+    pub max_body: Option<u64>,
+    pub header_timeout: Duration,
+    pub first_byte_timeout: Duration,
+    pub admin_allow: Vec<IpNet>,
+}
+
+impl Serving {
+    /// The snapshot for a configuration and its certificates.
+    pub fn new(config: &Config, tls: TlsTable) -> Self {
+        let servers = config.servers.iter().map(|server| ServedServer {
+            documents: Documents::new(server),
+            homeserver: server.homeserver.clone(),
+            public_port: server.public_host.port,
+            public_host: server.public_host.host.clone(),
+        });
+        // Never includeSubDomains: other services live on subdomains of a homeserver's name.
+        let hsts = config.tls.hsts.map(|age| format!("max-age={}", age.as_secs()));
+        Self {
+            tls,
+            names: config.names.clone(),
+            servers: servers.collect(),
+            sites: config.sites.iter().map(|site| site.upstream.clone()).collect(),
+            hsts: hsts.and_then(|value| HeaderValue::from_str(&value).ok()),
+            limits: ServingLimits {
+                max_body: config.limits.max_body,
+                header_timeout: config.limits.header_timeout,
+                first_byte_timeout: config.limits.first_byte_timeout,
+                admin_allow: config.limits.admin_allow.clone(),
+            },
+        }
+    }
+}

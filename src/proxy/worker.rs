@@ -1,0 +1,73 @@
+//! A worker: one thread, one current-thread runtime, its own upstream connections.
+
+use super::connection;
+use super::service::Pools;
+use super::serving::Serving;
+use crate::certs::Challenges;
+use crate::drain::{Drain, Watch};
+use crate::net::accept::Acceptor;
+use crate::net::listen::Listener;
+use arc_swap::ArcSwap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::task::LocalSet;
+
+/// What workers share, and nothing else.
+#[derive(Debug)]
+pub struct Shared {
+    /// The snapshot.
+    pub serving: ArcSwap<Serving>,
+    /// Open ACME challenges.
+    pub challenges: Challenges,
+}
+
+/// A worker thread's work.
+pub struct Worker {
+    shared: Arc<Shared>,
+    listeners: Arc<Vec<Listener>>,
+    drain: Watch,
+}
+
+impl Worker {
+    /// A worker on duplicates of `listeners`. It holds `drain` until its last connection has ended.
+    pub fn new(shared: Arc<Shared>, listeners: Arc<Vec<Listener>>, drain: Watch) -> Self {
+        Self { shared, listeners, drain }
+    }
+
+    /// Serves until drained. Runs on the calling thread.
+    pub fn run(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = LocalSet::new();
+        local.block_on(&runtime, self.serve())?;
+        Ok(())
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let pools = Rc::new(Pools::default());
+        // Every connection holds `alive`; this worker ends when the last one has dropped it.
+        let (connections, alive) = Drain::new();
+        let mut accepting = Vec::new();
+        for listener in self.listeners.iter() {
+            let acceptor = Acceptor::new(listener)?;
+            let (shared, pools, drain) = (Arc::clone(&self.shared), Rc::clone(&pools), self.drain.clone());
+            let alive = alive.clone();
+            let serve = move |accepted| {
+                let connection = connection::serve(accepted, Arc::clone(&shared), Rc::clone(&pools), drain.clone());
+                let alive = alive.clone();
+                tokio::task::spawn_local(async move {
+                    connection.await;
+                    drop(alive);
+                });
+            };
+            accepting.push(tokio::task::spawn_local(acceptor.run(self.drain.clone(), serve)));
+        }
+        drop(alive);
+        drop(self.listeners);
+        for task in accepting {
+            task.await.map_err(io::Error::other)?;
+        }
+        connections.finished().await;
+        Ok(())
+    }
+}
