@@ -20,3 +20,4 @@
 )]
 
 mod architecture;
+mod support;
