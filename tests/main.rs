@@ -20,4 +20,5 @@
 )]
 
 mod architecture;
+mod peers;
 mod support;
