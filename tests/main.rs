@@ -1,1 +1,24 @@
+//! The one integration binary: every family in it drives the built program from outside.
+//!
+//! `tests/peers/setup.sh` installs the other programs that take part; a missing one is a failure, never a skipped
+//! test.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test ends by panicking, prints what it saw, waits on the wall clock, and has no users outside"
+)]
+
+mod architecture;
+mod peers;
+mod support;

@@ -1,0 +1,24 @@
+# Every target is what a person types; the gate in .ci/run types the same.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint release-check
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## installs what the tests need and is missing: Debian packages, a Python environment in target/
+	@bash tests/peers/setup.sh
+
+test: setup ## setup, then every test: unit, documentation, and against real peers
+	cargo test --locked
+
+lint: ## format, clippy, documentation, dependencies, systemd units
+	bash .ci/run fmt clippy doc deny systemd
+
+release-check: setup ## the gate, then what takes longer: the tests on the optimised build, the Synapse pair ten times
+	bash .ci/run
+	cargo test --locked --release
+	for round in 1 2 3 4 5 6 7 8 9 10; do \
+	    echo "Synapse pair, round $$round of 10"; \
+	    cargo test --locked --release --test integration -- --exact peers::synapse_pair::synapse_pair || exit 1; \
+	done

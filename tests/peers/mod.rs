@@ -1,0 +1,6 @@
+//! Behaviour that only real software on the other side can show.
+
+mod matrix_client;
+mod pair;
+mod pebble;
+mod synapse_pair;

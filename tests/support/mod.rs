@@ -1,0 +1,15 @@
+//! What the test families stand on: real processes, real certificates, real clients.
+//!
+//! Nothing here knows what is being tested. Every helper takes a deadline instead of a pause, and owns what it
+//! starts: dropping it ends the process and removes its files.
+
+pub mod ca;
+pub mod curl;
+pub mod eventually;
+pub mod pebble;
+pub mod ports;
+pub mod process;
+pub mod python;
+pub mod sandbox;
+pub mod synapse;
+pub mod vestibule;
