@@ -1,4 +1,5 @@
 //! x
+pub mod acme;
 pub mod backoff;
 pub mod certs;
 pub mod clock;

@@ -12,8 +12,6 @@ pub(super) enum ProxyError {
     BadHost,
     #[error("CONNECT and other targets than a path are not served")]
     BadTarget,
-    #[error("a connection is upgraded to WebSocket only")]
-    BadUpgrade,
     #[error("this name is not served on this connection")]
     Misdirected,
     #[error("the request body is over the limit")]
@@ -40,7 +38,7 @@ pub(super) enum ProxyError {
 impl ProxyError {
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget | Self::BadUpgrade => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotRouted | Self::NotSetUp => StatusCode::NOT_FOUND,

@@ -1,0 +1,168 @@
+//! What happened at a CA for one set of names, kept across restarts.
+//!
+//! Without it a crash loop would order again at every start and a lost back-off would burn the
+//! CA's five failed validations an hour in seconds.
+
+use crate::backoff::Ladder;
+use crate::certs::Store;
+use crate::certs::store::StoreError;
+use crate::clock::Timestamp;
+use crate::config::Challenge;
+use crate::matrix::Host;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// As Let's Encrypt's integration guide asks: a minute, ten, a hundred, then once a day.
+const LADDER: Ladder = Ladder::new(&[
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+    Duration::from_secs(6_000),
+    Duration::from_secs(86_400),
+]);
+
+/// The record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    /// Attempts in a row that have not succeeded; one that is under way counts.
+    #[serde(default)]
+    failures: u32,
+    /// Seconds since the epoch.
+    #[serde(default)]
+    next_attempt: i64,
+    /// Challenge types that failed, by name.
+    #[serde(default)]
+    failed_types: BTreeMap<String, BTreeSet<String>>,
+    /// The type that worked last.
+    #[serde(default)]
+    last_good: Option<String>,
+}
+
+/// Why there is no record to go by.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LedgerError {
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("{path} is damaged; remove it to start a new record")]
+    Damaged {
+        path: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Ledger {
+    pub async fn load(store: &Store, ca: &str, first: &Host) -> Result<Self, LedgerError> {
+        let key = key(ca, first);
+        match store.load(&key).await? {
+            None => Ok(Self::default()),
+            Some(content) => serde_json::from_slice(&content)
+                .map_err(|source| LedgerError::Damaged { path: store.describe(&key), source }),
+        }
+    }
+
+    pub async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+        store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
+    }
+
+    /// Not before this time.
+    pub fn next_attempt(&self) -> Timestamp {
+        Timestamp(self.next_attempt)
+    }
+
+    /// An attempt begins: until it succeeds it counts as failed.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = LADDER.after(self.failures).as_secs();
+        self.next_attempt = now.plus(i64::try_from(delay).unwrap_or(i64::MAX)).0;
+    }
+
+    /// The CA has named a time.
+    pub fn not_before(&mut self, time: Option<Timestamp>) {
+        if let Some(time) = time {
+            self.next_attempt = self.next_attempt.max(time.0);
+        }
+    }
+
+    pub fn succeeded(&mut self, challenge: Challenge) {
+        *self = Self { last_good: Some(challenge.as_str().to_owned()), ..Self::default() };
+    }
+
+    pub fn failed_type(&mut self, challenge: Challenge, names: &[Host]) {
+        for name in names {
+            self.failed_types.entry(name.to_string()).or_default().insert(challenge.as_str().to_owned());
+        }
+    }
+
+    /// All types have failed: the next attempt begins from the first again.
+    pub fn forget_failed_types(&mut self) {
+        self.failed_types.clear();
+    }
+
+    /// The type to try: one that has failed for none of `names`, the one that worked last first.
+    /// Addresses have no SNI that a CA could validate over TLS in a common way, so they take
+    /// HTTP-01.
+    pub fn choose(&self, configured: &[Challenge], names: &[Host]) -> Option<Challenge> {
+        let failed = |challenge: &Challenge| {
+            names.iter().any(|name| {
+                self.failed_types.get(&name.to_string()).is_some_and(|types| types.contains(challenge.as_str()))
+            })
+        };
+        let possible = |challenge: &&Challenge| **challenge == Challenge::Http01 || !names.iter().any(Host::is_ip);
+        let mut open: Vec<Challenge> =
+            configured.iter().filter(possible).filter(|challenge| !failed(challenge)).copied().collect();
+        open.sort_by_key(|challenge| self.last_good.as_deref() != Some(challenge.as_str()));
+        open.first().copied()
+    }
+}
+
+fn key(ca: &str, first: &Host) -> String {
+    format!("acme/{ca}/orders/{first}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Challenge; 2] = [Challenge::TlsAlpn01, Challenge::Http01];
+
+    fn names(list: &[&str]) -> Vec<Host> {
+        list.iter().map(|name| Host::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_type_gives_way_and_the_last_good_leads() {
+        let set = names(&["a.example", "b.example"]);
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::TlsAlpn01));
+        ledger.failed_type(Challenge::TlsAlpn01, &set[1..]);
+        assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
+        assert_eq!(ledger.choose(&BOTH, &set[..1]), Some(Challenge::TlsAlpn01), "remembered per name");
+        ledger.succeeded(Challenge::Http01);
+        assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
+        ledger.failed_type(Challenge::Http01, &set);
+        ledger.failed_type(Challenge::TlsAlpn01, &set);
+        assert_eq!(ledger.choose(&BOTH, &set), None);
+        assert_eq!(Ledger::default().choose(&BOTH, &names(&["127.0.0.1"])), Some(Challenge::Http01));
+    }
+
+    #[tokio::test]
+    async fn attempts_back_off_and_survive_a_restart() {
+        let store = Store::memory();
+        let host = Host::parse("a.example").unwrap();
+        let mut now = Timestamp(1_000_000);
+        for delay in [60, 600, 6_000, 86_400, 86_400] {
+            let mut ledger = Ledger::load(&store, "ca", &host).await.unwrap();
+            ledger.begin(now);
+            ledger.save(&store, "ca", &host).await.unwrap();
+            let ledger = Ledger::load(&store, "ca", &host).await.unwrap();
+            assert_eq!(ledger.next_attempt().since(now), delay);
+            now = ledger.next_attempt();
+        }
+        let mut ledger = Ledger::load(&store, "ca", &host).await.unwrap();
+        ledger.not_before(Some(now.plus(999_999)));
+        assert_eq!(ledger.next_attempt(), now.plus(999_999), "Retry-After counts when it is longer");
+        store.store("acme/ca/orders/a.example.json", b"{").await.unwrap();
+        assert!(matches!(Ledger::load(&store, "ca", &host).await, Err(LedgerError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,270 @@
+//! The certificate manager: orders certificates over ACME (RFC 8555) and renews them.
+//!
+//! [`plan`] decides when (pure), [`ledger`] remembers what happened at the CA across restarts,
+//! [`order`] takes one order through validation, [`http`] is the wire. The protocol itself is
+//! instant-acme's; all it needs around it stays inside this module.
+
+mod account;
+mod http;
+mod ledger;
+mod order;
+pub mod plan;
+
+pub use account::AccountError;
+pub use http::roots_with;
+
+use crate::certs::keyring::Slot;
+use crate::certs::{Certificate, Challenges, Published, Store};
+use crate::clock::Clock;
+use crate::config::{Acme, CertificateOrder, Challenge};
+use crate::matrix::Host;
+use crate::telemetry::log::Chain;
+use account::Accounts;
+use http::Wire;
+use ledger::Ledger;
+use order::{OrderError, Outcome};
+use plan::{Reason, plan};
+use rustls::RootCertStore;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Orders under way at once. Fifty names at a first start must not become fifty simultaneous
+/// accounts of the CA's patience, and a few at a time are through in a minute.
+const PARALLEL_ORDERS: usize = 4;
+
+/// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
+/// sleep past a renewal.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
+
+/// After a failure to read or write the state directory. It costs no CA anything, so it is short.
+const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// Everything a manager works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// State.
+    pub store: Store,
+    /// Where finished certificates go.
+    pub published: Arc<Published>,
+    /// Where challenges are answered from.
+    pub challenges: Challenges,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Manages the certificates of one CA.
+pub struct Manager {
+    parts: Parts,
+    settings: Acme,
+    accounts: Accounts,
+    ca: String,
+    permits: Semaphore,
+}
+
+impl Manager {
+    /// A manager that trusts `roots` to identify the CA.
+    pub fn new(
+        parts: Parts,
+        settings: &Acme,
+        email: Option<&str>,
+        roots: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
+        let wire = Wire::new(roots)?;
+        let ca = ca_key(&settings.directory);
+        let accounts = Accounts::new(wire, parts.store.clone(), &settings.directory, &ca, email);
+        Ok(Self { parts, settings: settings.clone(), accounts, ca, permits: Semaphore::new(PARALLEL_ORDERS) })
+    }
+
+    /// Keeps a valid certificate for each of `orders`. Never returns; dropping the future ends it.
+    /// Must run inside a `LocalSet`: the control plane has one thread.
+    pub async fn run(self, orders: Vec<CertificateOrder>) {
+        let manager = Rc::new(self);
+        let mut tasks = JoinSet::new();
+        for order in orders {
+            let manager = Rc::clone(&manager);
+            tasks.spawn_local(async move { manager.keep(&order.names).await });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a certificate's task ended; restart vestibule to renew it");
+            }
+        }
+    }
+
+    /// Keeps one certificate valid.
+    async fn keep(&self, names: &[Host]) {
+        let Some(first) = names.first() else { return };
+        let shown = list(names);
+        let mut current = self.load(names).await;
+        loop {
+            let ledger = match Ledger::load(&self.parts.store, &self.ca, first).await {
+                Ok(ledger) => ledger,
+                Err(error) => {
+                    // Without the record of earlier failures, ordering could break the CA's limits.
+                    tracing::error!(names = %shown, error = %Chain(&error), "the record of orders cannot be read");
+                    tokio::time::sleep(STORE_RETRY).await;
+                    continue;
+                }
+            };
+            let now = self.parts.clock.now();
+            let facts = current.as_deref().map(Certificate::facts);
+            let plan = plan(now, facts, ledger.next_attempt());
+            let wait = u64::try_from(plan.at.since(now)).unwrap_or(0);
+            if wait > 0 {
+                if plan.reason == Reason::Missing {
+                    let at = plan.at;
+                    tracing::warn!(names = %shown, next_attempt = %at, "waiting for a certificate");
+                }
+                tokio::time::sleep(Duration::from_secs(wait).min(LONGEST_SLEEP)).await;
+                continue;
+            }
+            tracing::info!(names = %shown, reason = %plan.reason, ca = %self.settings.directory, "ordering a certificate");
+            match self.attempt(names, ledger).await {
+                Ok(certificate) => current = Some(certificate),
+                Err(Attempt::Store) => tokio::time::sleep(STORE_RETRY).await,
+                Err(Attempt::Failed) => {}
+            }
+        }
+    }
+
+    /// The last good certificate, published. What cannot be used is set aside, what cannot be read
+    /// is left alone and told.
+    async fn load(&self, names: &[Host]) -> Option<Arc<Certificate>> {
+        let first = names.first()?;
+        let key = certificate_key(first);
+        let content = loop {
+            match self.parts.store.load(&key).await {
+                Ok(content) => break content?,
+                Err(error) => {
+                    // A load error is not "not found": ordering now could be the fifth this week.
+                    tracing::error!(names = %list(names), error = %Chain(&error), "the stored certificate cannot be read");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        };
+        match Certificate::from_pem(&content, &content) {
+            Ok(certificate) if names.iter().all(|name| certificate.covers(name)) => {
+                let certificate = Arc::new(certificate);
+                self.publish(first, &certificate);
+                Some(certificate)
+            }
+            Ok(certificate) => {
+                // Still good for the names it has, until the new one is there.
+                self.publish(first, &Arc::new(certificate));
+                None
+            }
+            Err(error) => {
+                let path = self.parts.store.describe(&key);
+                tracing::error!(%path, %error, "the stored certificate is damaged; it is set aside and a new one ordered");
+                if let Err(error) = self.parts.store.set_aside(&key).await {
+                    tracing::error!(error = %Chain(&error), "it could not be set aside");
+                }
+                None
+            }
+        }
+    }
+
+    /// One attempt: an order per challenge type until one works or all have failed.
+    async fn attempt(&self, names: &[Host], mut ledger: Ledger) -> Result<Arc<Certificate>, Attempt> {
+        let Ok(_permit) = self.permits.acquire().await else { return Err(Attempt::Failed) };
+        let Some(first) = names.first() else { return Err(Attempt::Failed) };
+        let shown = list(names);
+        // Recorded as failed before it begins: a crash half-way counts, or a crash loop would not.
+        ledger.begin(self.parts.clock.now());
+        self.save(&ledger, first).await?;
+        while let Some(challenge) = ledger.choose(&self.settings.challenges, names) {
+            let outcome = self.order(names, challenge).await;
+            match outcome {
+                Ok(Outcome { certificate, pem }) => {
+                    let certificate = Arc::new(certificate);
+                    if let Err(error) = self.parts.store.store(&certificate_key(first), pem.as_bytes()).await {
+                        // Served from memory all the same; the next start will miss it.
+                        tracing::error!(names = %shown, error = %Chain(&error), "the new certificate could not be stored");
+                    }
+                    self.publish(first, &certificate);
+                    ledger.succeeded(challenge);
+                    self.save(&ledger, first).await?;
+                    return Ok(certificate);
+                }
+                Err(OrderError::Validation { failed, reason }) => {
+                    tracing::warn!(
+                        names = %list(&failed), challenge = challenge.as_str(), %reason,
+                        "the CA could not validate; remedy: {}", remedy(challenge)
+                    );
+                    ledger.failed_type(challenge, &failed);
+                    self.save(&ledger, first).await?;
+                }
+                Err(error) => {
+                    let now = self.parts.clock.now();
+                    ledger.not_before(error.retry_after().map(|seconds| now.plus(seconds)));
+                    tracing::error!(
+                        names = %shown, next_attempt = %ledger.next_attempt(), error = %Chain(&error),
+                        "ordering a certificate failed"
+                    );
+                    self.save(&ledger, first).await?;
+                    return Err(Attempt::Failed);
+                }
+            }
+        }
+        tracing::error!(
+            names = %shown, next_attempt = %ledger.next_attempt(),
+            "ordering a certificate failed: no challenge type that is configured works"
+        );
+        ledger.forget_failed_types();
+        self.save(&ledger, first).await?;
+        Err(Attempt::Failed)
+    }
+
+    async fn order(&self, names: &[Host], challenge: Challenge) -> Result<Outcome, OrderError> {
+        let account = self.accounts.get().await?;
+        let profile = self.settings.profile.as_deref();
+        order::order(&account, names, challenge, profile, &self.parts.challenges, &self.parts.clock).await
+    }
+
+    async fn save(&self, ledger: &Ledger, first: &Host) -> Result<(), Attempt> {
+        ledger.save(&self.parts.store, &self.ca, first).await.map_err(|error| {
+            tracing::error!(error = %Chain(&error), "the record of orders cannot be written; nothing is ordered without it");
+            Attempt::Store
+        })
+    }
+
+    fn publish(&self, first: &Host, certificate: &Arc<Certificate>) {
+        self.parts.published.publish(Slot::Issued(first.to_string()), Arc::clone(certificate));
+    }
+}
+
+/// How an attempt failed, after it has been told.
+enum Attempt {
+    /// At the state directory.
+    Store,
+    /// At the CA; the ledger says when to try again.
+    Failed,
+}
+
+fn remedy(challenge: Challenge) -> &'static str {
+    match challenge {
+        Challenge::TlsAlpn01 => {
+            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
+        }
+        Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
+    }
+}
+
+/// Where a certificate with its key is stored.
+fn certificate_key(first: &Host) -> String {
+    format!("certificates/{first}.pem")
+}
+
+/// A CA's folder: its directory URL with everything but letters, digits and dots flattened.
+fn ca_key(directory: &str) -> String {
+    let plain = directory.trim_start_matches("https://");
+    plain.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect()
+}
+
+fn list(names: &[Host]) -> String {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.join(",")
+}

@@ -1,0 +1,275 @@
+//! One order: authorise every name with one challenge type, finalise, fetch, prove.
+
+use super::account::AccountError;
+use super::http::{Refusal, is_bad_nonce};
+use crate::certs::certificate::InvalidCertificate;
+use crate::certs::challenges::OpenChallenge;
+use crate::certs::{Certificate, Challenges};
+use crate::clock::Clock;
+use crate::config::Challenge;
+use crate::matrix::Host;
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Error, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a request that ends in `badNonce` is made again. The library tries three times each.
+const NONCE_TRIES: usize = 10;
+
+/// How an order is polled: soon at first, patiently later, and given up after five minutes. A CA
+/// validates from several places, which takes seconds, not minutes.
+const POLL: RetryPolicy =
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.3).timeout(Duration::from_secs(300));
+
+/// A finished order.
+pub(super) struct Outcome {
+    pub certificate: Certificate,
+    /// Key and chain, for the store.
+    pub pem: String,
+}
+
+/// Why an order failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OrderError {
+    /// The CA tried and could not validate these names: another challenge type may work.
+    #[error("validation failed")]
+    Validation { failed: Vec<Host>, reason: String },
+    /// The CA refused a step, or could not be reached.
+    #[error("{step} failed")]
+    Step {
+        step: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+        retry_after: Option<i64>,
+    },
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error("making a key or request failed")]
+    Make(#[from] rcgen::Error),
+    /// What the CA sent is not a certificate for this key and these names, valid now.
+    #[error("the CA's certificate is unusable: {0}")]
+    Unproved(String),
+}
+
+impl OrderError {
+    /// Seconds that the CA asked to wait.
+    pub fn retry_after(&self) -> Option<i64> {
+        match self {
+            Self::Step { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidCertificate> for OrderError {
+    fn from(error: InvalidCertificate) -> Self {
+        Self::Unproved(error.to_string())
+    }
+}
+
+/// Repeats a call that ends in `badNonce` (RFC 8555 §6.5).
+pub(super) async fn again<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match call().await {
+            Err(Error::Api(problem)) if is_bad_nonce(&problem) && tries < NONCE_TRIES => {}
+            result => return result,
+        }
+    }
+}
+
+/// Names the step that failed.
+pub(super) fn explain(step: &'static str, error: Error) -> OrderError {
+    let retry_after = match &error {
+        Error::Other(other) => other.downcast_ref::<Refusal>().and_then(|refusal| refusal.retry_after),
+        _ => None,
+    };
+    let source = match error {
+        Error::Other(other) => other,
+        other => Box::new(other),
+    };
+    OrderError::Step { step, source, retry_after }
+}
+
+/// Takes one order from beginning to end.
+pub(super) async fn order(
+    account: &Account,
+    names: &[Host],
+    challenge: Challenge,
+    profile: Option<&str>,
+    challenges: &Challenges,
+    clock: &Clock,
+) -> Result<Outcome, OrderError> {
+    let identifiers: Vec<_> = names.iter().map(identifier).collect();
+    let new = profile.iter().fold(NewOrder::new(&identifiers), |order, profile| order.profile(profile));
+    let placed = again(async || account.new_order(&new).await).await;
+    let mut order = placed.map_err(|error| explain("placing the order", error))?;
+    let open = authorise(&mut order, challenge, challenges).await?;
+    let ready = again(async || order.poll_ready(&POLL).await).await;
+    // The listeners need not answer any longer, whatever came of it.
+    drop(open);
+    match ready {
+        Ok(OrderStatus::Ready | OrderStatus::Valid) => {}
+        Ok(_) => return Err(validation_error(&mut order, names, None).await),
+        Err(Error::Timeout(_)) => return Err(explain("waiting for validation", Error::Timeout(None))),
+        Err(error) => return Err(validation_error(&mut order, names, Some(error)).await),
+    }
+    let (key, request) = signing_request(names)?;
+    let finalised = again(async || order.finalize_csr(&request).await).await;
+    finalised.map_err(|error| explain("finalising the order", error))?;
+    let chain = again(async || order.poll_certificate(&POLL).await).await;
+    let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
+    prove(&chain, &key, names, clock)
+}
+
+fn identifier(name: &Host) -> Identifier {
+    match name {
+        Host::Dns(name) => Identifier::Dns(name.clone()),
+        Host::Ip(address) => Identifier::Ip(*address),
+    }
+}
+
+/// Opens and announces a challenge for every name that is not authorised yet. Each is announced
+/// once: a CA takes a second announcement for a faulty client.
+async fn authorise(
+    order: &mut Order,
+    challenge: Challenge,
+    challenges: &Challenges,
+) -> Result<Vec<OpenChallenge>, OrderError> {
+    const STEP: &str = "authorising a name";
+    let kind = match challenge {
+        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        Challenge::Http01 => ChallengeType::Http01,
+    };
+    let mut open = Vec::new();
+    let mut announced = Vec::new();
+    // The library's iterator skips the entry that failed, so a bad nonce starts it again.
+    let mut tries = 0;
+    'restart: loop {
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = match next {
+                Err(Error::Api(problem)) if is_bad_nonce(&problem) && tries < NONCE_TRIES => {
+                    tries += 1;
+                    continue 'restart;
+                }
+                other => other.map_err(|error| explain(STEP, error))?,
+            };
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            if announced.contains(&name) {
+                continue;
+            }
+            let Some(mut handle) = authorization.challenge(kind.clone()) else {
+                let failed = Host::parse(&name).into_iter().collect();
+                let reason = format!("the CA does not offer {} for this name", challenge.as_str());
+                return Err(OrderError::Validation { failed, reason });
+            };
+            open.push(open_challenge(&handle, challenge, &name, challenges)?);
+            if handle.status == ChallengeStatus::Pending {
+                again(async || handle.set_ready().await).await.map_err(|error| explain(STEP, error))?;
+            }
+            announced.push(name);
+        }
+        return Ok(open);
+    }
+}
+
+fn open_challenge(
+    handle: &ChallengeHandle<'_>,
+    challenge: Challenge,
+    name: &str,
+    challenges: &Challenges,
+) -> Result<OpenChallenge, OrderError> {
+    let authorization = handle.key_authorization();
+    Ok(match challenge {
+        Challenge::Http01 => challenges.open_http(&handle.token, authorization.as_str()),
+        Challenge::TlsAlpn01 => {
+            let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
+            challenges.open_tls(name, Arc::new(certificate))
+        }
+    })
+}
+
+/// The certificate of TLS-ALPN-01 (RFC 8737 §3): one name, and the digest in a critical extension.
+fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let certificate = params.self_signed(&key)?;
+    let private =
+        PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| OrderError::Unproved(error.to_owned()))?;
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private);
+    let signer = signer.map_err(|error| OrderError::Unproved(error.to_string()))?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
+}
+
+/// Which names failed, and what the CA says of each.
+async fn validation_error(order: &mut Order, names: &[Host], error: Option<Error>) -> OrderError {
+    let mut failed = Vec::new();
+    let mut reasons = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        if again(async || authorization.refresh().await.map(drop)).await.is_err() {
+            continue;
+        }
+        if authorization.status != AuthorizationStatus::Invalid {
+            continue;
+        }
+        let name = authorization.identifier().to_string();
+        let said = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
+        reasons.extend(said.map(|problem| format!("{name}: {problem}")));
+        failed.extend(names.iter().filter(|host| plain(host) == name).cloned());
+    }
+    match error {
+        // Not a validation: the CA refused, or is away.
+        Some(error) if failed.is_empty() => explain("waiting for validation", error),
+        _ if failed.is_empty() => {
+            OrderError::Validation { failed: names.to_vec(), reason: "the order became invalid".to_owned() }
+        }
+        _ => OrderError::Validation { failed, reason: reasons.join("; ") },
+    }
+}
+
+fn plain(host: &Host) -> String {
+    match host {
+        Host::Dns(name) => name.clone(),
+        Host::Ip(address) => address.to_string(),
+    }
+}
+
+/// A fresh P-256 key and a request for `names`.
+fn signing_request(names: &[Host]) -> Result<(KeyPair, Vec<u8>), OrderError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new(names.iter().map(plain).collect::<Vec<_>>())?;
+    // A default subject would be somebody else's; CAs put the names where they belong.
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let request = params.serialize_request(&key)?;
+    Ok((key, request.der().to_vec()))
+}
+
+/// Nothing is stored or shown that is not proved: the key fits, the chain links, every name is
+/// covered, and it is valid now.
+fn prove(chain: &str, key: &KeyPair, names: &[Host], clock: &Clock) -> Result<Outcome, OrderError> {
+    let pem = format!("{}{chain}", key.serialize_pem());
+    let certificate = Certificate::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes())?;
+    if let Some(missing) = names.iter().find(|name| !certificate.covers(name)) {
+        return Err(OrderError::Unproved(format!("it does not cover {missing}")));
+    }
+    let now = clock.now();
+    if !certificate.is_valid_at(now) {
+        let (from, until) = (certificate.facts().not_before, certificate.facts().not_after);
+        return Err(OrderError::Unproved(format!(
+            "it is valid from {from} to {until}, and this machine's clock says {now}"
+        )));
+    }
+    Ok(Outcome { certificate, pem })
+}
