@@ -11,11 +11,9 @@ use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,27 +161,6 @@ impl instant_acme::BytesBody for Collected {
     {
         Box::pin(std::future::ready(Ok(std::mem::take(&mut self.0))))
     }
-}
-
-/// The system's roots and, where `file` names some, those in it.
-pub fn roots_with(file: Option<&Path>) -> io::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::debug!(%error, "a system root could not be read");
-    }
-    roots.add_parsable_certificates(system.certs);
-    if let Some(path) = file {
-        let describe = |reason: String| io::Error::other(format!("acme.ca_file {}: {reason}", path.display()));
-        let pem = std::fs::read(path).map_err(|error| describe(error.to_string()))?;
-        let extra: Result<Vec<_>, _> = rustls::pki_types::CertificateDer::pem_slice_iter(&pem).collect();
-        let extra = extra.map_err(|error| describe(format!("{error}; name a PEM file of certificates")))?;
-        let (added, _) = roots.add_parsable_certificates(extra);
-        if added == 0 {
-            return Err(describe("it holds no certificate; name a PEM file of certificates".to_owned()));
-        }
-    }
-    Ok(roots)
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ mod order;
 pub mod plan;
 
 pub use account::AccountError;
-pub use http::roots_with;
 
 use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Published, Store};
@@ -78,6 +77,18 @@ impl Manager {
         Ok(Self { parts, settings: settings.clone(), accounts, ca, permits: Semaphore::new(PARALLEL_ORDERS) })
     }
 
+    /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
+    pub async fn publish_stored(&self, orders: &[CertificateOrder]) {
+        for order in orders {
+            let Some(first) = order.names.first() else { continue };
+            match self.parts.store.load(&certificate_key(first)).await {
+                Ok(content) => drop(self.accept_stored(&order.names, content).await),
+                // Told by the task that keeps this certificate, which tries again.
+                Err(error) => tracing::debug!(error = %Chain(&error), "a stored certificate cannot be read yet"),
+            }
+        }
+    }
+
     /// Keeps a valid certificate for each of `orders`. Never returns; dropping the future ends it.
     /// Must run inside a `LocalSet`: the control plane has one thread.
     pub async fn run(self, orders: Vec<CertificateOrder>) {
@@ -130,21 +141,27 @@ impl Manager {
         }
     }
 
-    /// The last good certificate, published. What cannot be used is set aside, what cannot be read
-    /// is left alone and told.
+    /// The last good certificate, published. What cannot be read is left alone, told, and tried
+    /// again.
     async fn load(&self, names: &[Host]) -> Option<Arc<Certificate>> {
         let first = names.first()?;
         let key = certificate_key(first);
-        let content = loop {
+        loop {
             match self.parts.store.load(&key).await {
-                Ok(content) => break content?,
+                Ok(content) => return self.accept_stored(names, content).await,
                 Err(error) => {
                     // A load error is not "not found": ordering now could be the fifth this week.
                     tracing::error!(names = %list(names), error = %Chain(&error), "the stored certificate cannot be read");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }
-        };
+        }
+    }
+
+    /// Publishes what was stored. Returns it if it will do until it is due for renewal.
+    async fn accept_stored(&self, names: &[Host], content: Option<Vec<u8>>) -> Option<Arc<Certificate>> {
+        let first = names.first()?;
+        let content = content?;
         match Certificate::from_pem(&content, &content) {
             Ok(certificate) if names.iter().all(|name| certificate.covers(name)) => {
                 let certificate = Arc::new(certificate);
@@ -157,6 +174,7 @@ impl Manager {
                 None
             }
             Err(error) => {
+                let key = certificate_key(first);
                 let path = self.parts.store.describe(&key);
                 tracing::error!(%path, %error, "the stored certificate is damaged; it is set aside and a new one ordered");
                 if let Err(error) = self.parts.store.set_aside(&key).await {

@@ -4,4 +4,5 @@ pub mod accept;
 pub mod exchange;
 pub mod listen;
 mod owner;
+pub mod roots;
 pub mod stream;

@@ -1,0 +1,237 @@
+//! Where the served certificates come from, and how a new one reaches the workers.
+
+use super::{CaFileError, StartError};
+use crate::acme::plan::plan;
+use crate::acme::{Manager, Parts};
+use crate::certs::internal::Authority;
+use crate::certs::keyring::Slot;
+use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{CertificateOrder, Config, DefaultCertificate, Issuer};
+use crate::matrix::Host;
+use crate::net::roots;
+use crate::proxy::{Serving, Shared};
+use crate::telemetry::log::Chain;
+use crate::tls::{Tickets, TlsTable};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the internal CA looks whether a certificate is due. Lifetimes are days.
+const INTERNAL_TICK: Duration = Duration::from_secs(600);
+
+/// What became of one pair of the operator's files.
+#[derive(Debug)]
+pub enum FileReport {
+    /// It is served, perhaps repaired.
+    Served {
+        /// What had to be put right, as sentences.
+        repairs: Vec<String>,
+    },
+    /// It cannot be used, with the remedy.
+    Refused(String),
+}
+
+/// The issuers and what they have published.
+pub(super) struct Certificates {
+    config: Arc<Config>,
+    published: Arc<Published>,
+    shared: Arc<Shared>,
+    tickets: Tickets,
+    clock: Clock,
+    orders: Vec<CertificateOrder>,
+    issuer: Prepared,
+}
+
+enum Prepared {
+    Acme(Box<Manager>),
+    Internal(Authority),
+    Files,
+}
+
+impl Certificates {
+    /// Loads and publishes everything that is there already, so that the first handshake finds it.
+    pub async fn prepare(
+        config: &Arc<Config>,
+        store: Store,
+        challenges: Challenges,
+        tickets: Tickets,
+        shared: &Arc<Shared>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let published = Arc::new(Published::default());
+        for report in check_files(config, clock.now(), |slot, certificate| published.publish(slot, certificate)) {
+            match report {
+                FileReport::Served { repairs } => repairs.iter().for_each(|repair| tracing::warn!("{repair}")),
+                FileReport::Refused(reason) => tracing::error!("tls.certificates: {reason}"),
+            }
+        }
+        let orders = uncovered(config, &published);
+        let issuer = match config.tls.issuer {
+            Issuer::Files => {
+                if published.subscribe().borrow().is_empty() {
+                    return Err(StartError::NoCertificate);
+                }
+                for order in &orders {
+                    tracing::error!(names = %list(&order.names), "no file covers these names; their handshakes are refused");
+                }
+                Prepared::Files
+            }
+            Issuer::Internal => {
+                let names: Vec<Host> = config.names.orders().iter().flat_map(|order| order.names.clone()).collect();
+                Prepared::Internal(Authority::load_or_make(&store, &names, &clock).await?)
+            }
+            Issuer::Acme => {
+                let parts = Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone() };
+                let manager = Manager::new(parts, &config.acme, config.email.as_deref(), acme_roots(config)?)?;
+                manager.publish_stored(&orders).await;
+                Prepared::Acme(Box::new(manager))
+            }
+        };
+        let certificates = Self {
+            config: Arc::clone(config),
+            published,
+            shared: Arc::clone(shared),
+            tickets,
+            clock,
+            orders,
+            issuer,
+        };
+        certificates.issue_internally();
+        let slots = certificates.published.subscribe().borrow().clone();
+        certificates.show(&slots)?;
+        Ok(certificates)
+    }
+
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    pub fn internal_root(&self) -> Option<&str> {
+        match &self.issuer {
+            Prepared::Internal(authority) => Some(authority.root_pem()),
+            Prepared::Acme(_) | Prepared::Files => None,
+        }
+    }
+
+    /// Keeps certificates valid and shows every new one. Never returns.
+    pub async fn run(mut self) {
+        let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
+        let orders = self.orders.clone();
+        match issuer {
+            Prepared::Acme(manager) => {
+                for order in &orders {
+                    if !order.names.iter().all(|name| self.published.covers(name)) {
+                        tracing::warn!(names = %list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
+                    }
+                }
+                tokio::join!(manager.run(orders), self.follow());
+            }
+            Prepared::Internal(authority) => {
+                self.issuer = Prepared::Internal(authority);
+                tokio::join!(self.keep_internal(), self.follow());
+            }
+            Prepared::Files => pending().await,
+        }
+    }
+
+    /// Shows each change of what is published.
+    async fn follow(&self) {
+        let mut changes = self.published.subscribe();
+        changes.mark_unchanged();
+        while changes.changed().await.is_ok() {
+            let slots = changes.borrow_and_update().clone();
+            if let Err(error) = self.show(&slots) {
+                tracing::error!(error = %Chain(&error), "a certificate cannot be shown; the earlier ones stay");
+            }
+        }
+    }
+
+    /// Swaps in a snapshot with these certificates.
+    fn show(&self, slots: &BTreeMap<Slot, Arc<Certificate>>) -> Result<(), rustls::Error> {
+        let default = match &self.config.tls.default_certificate {
+            DefaultCertificate::None => None,
+            DefaultCertificate::Name(host) => Some(host),
+            DefaultCertificate::ServerName => self.config.names.orders().first().and_then(|order| order.names.first()),
+        };
+        let keyring = Keyring::new(slots, self.config.names.iter().map(|(host, _)| host), default);
+        let table = TlsTable::new(&keyring, &self.tickets)?;
+        self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
+        for certificate in slots.values() {
+            let facts = certificate.facts();
+            tracing::info!(
+                names = %certificate.names(), not_after = %facts.not_after, serial = %facts.serial,
+                "certificate published"
+            );
+        }
+        Ok(())
+    }
+
+    async fn keep_internal(&self) {
+        loop {
+            tokio::time::sleep(INTERNAL_TICK).await;
+            self.issue_internally();
+        }
+    }
+
+    /// Issues from the internal CA what is missing or due.
+    fn issue_internally(&self) {
+        let Prepared::Internal(authority) = &self.issuer else { return };
+        let now = self.clock.now();
+        for order in &self.orders {
+            let Some(first) = order.names.first() else { continue };
+            let slot = Slot::Issued(first.to_string());
+            let current = self.published.subscribe().borrow().get(&slot).cloned();
+            let due = plan(now, current.as_deref().map(Certificate::facts), now);
+            if due.at > now {
+                continue;
+            }
+            match authority.issue(&order.names, now) {
+                Ok((certificate, _)) => self.published.publish(slot, Arc::new(certificate)),
+                Err(error) => {
+                    tracing::error!(names = %list(&order.names), error = %Chain(&error), "the internal CA failed");
+                }
+            }
+        }
+    }
+}
+
+/// Loads every pair of the operator's files and hands the usable ones to `publish`.
+pub fn check_files(
+    config: &Config,
+    now: Timestamp,
+    mut publish: impl FnMut(Slot, Arc<Certificate>),
+) -> Vec<FileReport> {
+    let reports = config.tls.certificates.iter().enumerate().map(|(index, pair)| match files::load(pair, now) {
+        Ok(loaded) => {
+            publish(Slot::Files(index), Arc::new(loaded.certificate));
+            FileReport::Served { repairs: loaded.repairs }
+        }
+        Err(error) => FileReport::Refused(error.to_string()),
+    });
+    reports.collect()
+}
+
+/// What the files leave to the issuer: whole orders lose the names that a file covers.
+fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
+    let orders = config.names.orders().iter().map(|order| CertificateOrder {
+        names: order.names.iter().filter(|name| !published.covers(name)).cloned().collect(),
+    });
+    orders.filter(|order| !order.names.is_empty()).collect()
+}
+
+fn acme_roots(config: &Config) -> Result<rustls::RootCertStore, StartError> {
+    let mut trusted = roots::system();
+    if let Some(path) = &config.acme.ca_file {
+        let add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &std::fs::read(path)?)?) };
+        let mut add = add;
+        add().map_err(|source| StartError::CaFile { path: path.clone(), source })?;
+    }
+    Ok(trusted)
+}
+
+fn list(names: &[Host]) -> String {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.join(",")
+}

@@ -1,0 +1,175 @@
+//! The composition root: builds the parts from a configuration, runs them, and ends them.
+//!
+//! Two planes. Workers (one thread per core, [`workers`]) serve from a snapshot; everything slow
+//! and rare (certificates, self-checks, signals) runs on this thread and publishes new snapshots.
+//! If this plane stalls, serving goes on.
+
+mod certificates;
+pub mod demo;
+mod self_check;
+mod signals;
+mod workers;
+
+pub use certificates::{FileReport, check_files};
+pub use self_check::own_network;
+
+use crate::certs::internal::AuthorityError;
+use crate::certs::store::StoreError;
+use crate::certs::{Challenges, Published, Store};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::net::listen::{self, BindError, Listener, Role};
+use crate::net::roots::BadRoots;
+use crate::proxy::{Serving, Shared};
+use crate::tls::{Tickets, TlsTable};
+use arc_swap::ArcSwap;
+use certificates::Certificates;
+use sd_notify::NotifyState;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::{JoinSet, LocalSet};
+use workers::Workers;
+
+/// Why the program cannot start. Each sentence names what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket is taken or forbidden.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The state directory is not usable.
+    #[error("state_dir is not usable; make it a folder that this user may write")]
+    Store(#[from] StoreError),
+    /// No certificate, and nobody who would issue one.
+    #[error("tls.issuer is \"files\" and none of the files can be used; see the errors above")]
+    NoCertificate,
+    /// The internal CA cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The extra root for the CA cannot be used.
+    #[error("acme.ca_file {path}: {source}; name a PEM file of certificates", path = .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CaFileError,
+    },
+    /// The TLS library refused.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// A thread or runtime could not be made.
+    #[error("a worker cannot be started")]
+    Worker(#[source] io::Error),
+}
+
+/// Why `acme.ca_file` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It holds no root.
+    #[error(transparent)]
+    Roots(#[from] BadRoots),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every request was finished.
+    Clean,
+    /// The drain deadline came first, or a second signal did.
+    Forced,
+    /// A worker ended without being asked to.
+    Failed,
+}
+
+/// The program, built and not yet serving.
+pub struct App {
+    config: Arc<Config>,
+    clock: Clock,
+    listeners: Arc<Vec<Listener>>,
+    shared: Arc<Shared>,
+    certificates: Certificates,
+}
+
+impl App {
+    /// Binds, loads what is stored, and prepares the first snapshot. Nothing is served yet.
+    pub async fn build(config: Config, store: Store, clock: Clock) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let mut listeners = listen::bind_all(Role::Https, &config.listen.https)?;
+        listeners.extend(listen::bind_all(Role::Federation, &config.listen.federation)?);
+        listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
+        let challenges = Challenges::default();
+        let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
+        let shared = Arc::new(Shared { serving, challenges: challenges.clone() });
+        let certificates =
+            Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
+        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })
+    }
+
+    /// The bound sockets.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// The certificates that are served.
+    pub fn published(&self) -> Arc<Published> {
+        self.certificates.published()
+    }
+
+    /// The internal CA's root, where there is one.
+    pub fn internal_root(&self) -> Option<&str> {
+        self.certificates.internal_root()
+    }
+
+    /// Serves until `stop` is done or a signal comes, and checks its own servers meanwhile. Must run
+    /// inside a `LocalSet`.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
+        let network = own_network(&self.config, self.internal_root(), self.clock.clone());
+        let (config, published) = (Arc::clone(&self.config), self.published());
+        self.serve(stop, async move { self_check::run(&config, &published, &network).await }).await
+    }
+
+    /// The same without the self-check, for a caller that checks by itself.
+    pub async fn run_unchecked(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
+        self.serve(stop, std::future::pending()).await
+    }
+
+    async fn serve(
+        self,
+        stop: impl Future<Output = ()>,
+        self_check: impl Future<Output = ()> + 'static,
+    ) -> Result<Ended, StartError> {
+        let (drain, watch) = Drain::new();
+        let workers = Workers::start(&self.shared, &self.listeners, &watch).map_err(StartError::Worker)?;
+        drop(watch);
+        for listener in self.listeners.iter() {
+            tracing::info!(listener = %listener.role, address = %listener.address, "listening");
+        }
+        notify(&[NotifyState::Ready]);
+        tracing::info!("ready");
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(self_check);
+        let certificates = self.certificates;
+        tasks.spawn_local(async move { certificates.run().await });
+        let ended = workers.serve_until(stop, &drain, self.config.limits.drain).await;
+        // Orders and checks under way end with the tasks that own them.
+        tasks.shutdown().await;
+        Ok(ended)
+    }
+}
+
+/// Tells systemd, if it started us. A lost message is no reason to fail.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// Runs `work` on this thread, the control plane's.
+pub fn control_plane<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(LocalSet::new().block_on(&runtime, work))
+}

@@ -1,0 +1,74 @@
+//! The check of the own servers, as peers see them: after the start, and then on a timer.
+
+use super::notify;
+use crate::certs::Published;
+use crate::check::finding::Severity;
+use crate::check::network::Network;
+use crate::check::report::{Report, Verdict};
+use crate::check::{check, finding::Finding};
+use crate::clock::Clock;
+use crate::config::{CheckNetwork, Config, Server};
+use sd_notify::NotifyState;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long the first check waits for the first certificate: without one it could only say what
+/// the log says already.
+const FIRST_CERTIFICATE: Duration = Duration::from_secs(120);
+
+/// How often to look for that certificate.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What the own check may use: the system's resolver and roots, and the internal CA's root.
+pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -> Network {
+    let private = config.check.network == CheckNetwork::Private;
+    let network = Network::from_system(clock).with_private(private);
+    match internal_root {
+        // The root was made or parsed by this program; a failure would leave it out, and be found.
+        Some(pem) => network.clone().with_ca_pem(pem.as_bytes()).unwrap_or(network),
+        None => network,
+    }
+}
+
+/// Checks every own server at the start and then at every interval. Never returns.
+pub(super) async fn run(config: &Config, published: &Published, network: &Network) {
+    wait_for_certificates(config, published).await;
+    loop {
+        let mut verdicts = Vec::new();
+        for server in &config.servers {
+            let report = check(server.server_name.as_str(), network).await;
+            tell(&report);
+            verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
+        }
+        if !verdicts.is_empty() {
+            notify(&[NotifyState::Status(&verdicts.join(", "))]);
+        }
+        sleep(config.check.interval).await;
+    }
+}
+
+async fn wait_for_certificates(config: &Config, published: &Published) {
+    let deadline = Instant::now() + FIRST_CERTIFICATE;
+    let missing = |server: &Server| !published.covers(&server.public_host.host);
+    while config.servers.iter().any(missing) && Instant::now() < deadline {
+        sleep(LOOK).await;
+    }
+}
+
+/// One line for each finding, one for the verdict.
+fn tell(report: &Report) {
+    for finding in &report.findings {
+        let Finding { id, server, subject, detail, remedy, .. } = finding;
+        match finding.severity {
+            Severity::Fail => tracing::error!(%id, %server, %subject, fix = %remedy, "check: {detail}"),
+            Severity::Warn => tracing::warn!(%id, %server, %subject, fix = %remedy, "check: {detail}"),
+            Severity::Info => tracing::info!(%id, %server, %subject, note = %remedy, "check: {detail}"),
+        }
+    }
+    let (server, verdict, took_ms) = (&report.server_name, report.verdict.as_str(), report.took_ms);
+    match report.verdict {
+        Verdict::Fails => tracing::error!(%server, %verdict, took_ms, "self-check"),
+        Verdict::Degraded | Verdict::Unknown => tracing::warn!(%server, %verdict, took_ms, "self-check"),
+        Verdict::Federates => tracing::info!(%server, %verdict, took_ms, "self-check"),
+    }
+}

@@ -1,0 +1,258 @@
+//! The arguments, as clap reads them. Help texts are the doc comments.
+
+use crate::config::{DEFAULT_PATH, ENVIRONMENT, Origin, Override, Sources};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Put TLS and federation in front of a Matrix homeserver
+///
+/// One binary that gets and renews its own certificates, answers the well-known documents,
+/// forwards Matrix traffic to the homeserver byte for byte, and checks itself the way the rest of
+/// the federation sees it. One line of configuration is enough: server_name = "example.com".
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve in the foreground
+    ///
+    /// Exit status: 0 stopped cleanly, 1 cannot start, 3 the drain limit cut connections off,
+    /// 64 configuration error.
+    Run {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Run everything on loopback with a CA in memory and a stub homeserver
+    ///
+    /// Prints the self-check and the commands to try, then serves until Ctrl-C.
+    Demo {
+        /// End with the verdict: 0 when the demo federates
+        #[arg(long)]
+        once: bool,
+    },
+    /// Check configuration, keys and chains; no network, no writes
+    ///
+    /// Exit status: 0 good, 1 a key or chain cannot be used, 64 configuration error.
+    Validate {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Check the federation of the own servers, or of any server name
+    ///
+    /// Exit status: 0 federates or degraded, 1 fails, 2 could not tell, 64 usage error.
+    Check(CheckArguments),
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Look at certificates
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+    /// Print a completion script
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the effective configuration, each value with its origin
+    Show {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CertsCommand {
+    /// Print the internal CA's root certificate, for clients to install
+    Root {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+/// Where the configuration comes from. A flag beats the environment, which beats the file.
+#[derive(Debug, Default, Args)]
+pub(super) struct ConfigArguments {
+    /// Configuration file [env: VESTIBULE_CONFIG] [default: /etc/vestibule/vestibule.toml]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What stands after the colon in user IDs [env: VESTIBULE_SERVER_NAME]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// http://HOST:PORT or unix:/PATH [env: VESTIBULE_HOMESERVER]
+    #[arg(long, value_name = "ADDRESS")]
+    homeserver: Option<String>,
+    /// Contact for the CA [env: VESTIBULE_EMAIL]
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Where keys, certificates and accounts are kept [env: VESTIBULE_STATE_DIR]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// letsencrypt, letsencrypt-staging, zerossl or a URL [env: VESTIBULE_ACME_DIRECTORY]
+    #[arg(long, value_name = "CA")]
+    acme_directory: Option<String>,
+    /// error, warn, info, debug or trace [env: VESTIBULE_LOG]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl ConfigArguments {
+    /// File and overrides, with the environment read through `environment`.
+    pub fn sources(&self, environment: impl Fn(&str) -> Option<String>) -> Sources {
+        // An empty variable is how containers say "not set".
+        let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let file = self.config.clone().or_else(|| environment("VESTIBULE_CONFIG").map(PathBuf::from));
+        let mut overrides = Vec::new();
+        for (name, key) in ENVIRONMENT {
+            overrides.extend(environment(name).map(|value| Override { key, value, origin: Origin::Environment(name) }));
+        }
+        let flags = [
+            ("--server-name", "server_name", &self.server_name),
+            ("--homeserver", "homeserver", &self.homeserver),
+            ("--email", "email", &self.email),
+            ("--state-dir", "state_dir", &self.state_dir),
+            ("--acme-directory", "acme.directory", &self.acme_directory),
+            ("--log", "log.level", &self.log),
+        ];
+        for (name, key, value) in flags {
+            overrides.extend(value.clone().map(|value| Override { key, value, origin: Origin::Flag(name) }));
+        }
+        Sources { file, overrides }
+    }
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// The server name to check; without one, the configured servers
+    pub server_name: Option<String>,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    pub format: Format,
+    /// A closed network: findings about public addresses and public CAs are information
+    #[arg(long)]
+    pub private: bool,
+    /// A degraded server counts as failing
+    #[arg(long)]
+    pub strict: bool,
+    /// Trust these roots too, PEM
+    #[arg(long, value_name = "PEM")]
+    pub ca_file: Option<PathBuf>,
+    /// Ask this name server instead of the system's
+    #[arg(long, value_name = "IP:PORT")]
+    pub resolver: Option<SocketAddr>,
+    /// Connect to ADDR:PORT instead of HOST:PORT, as curl does; may be repeated
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+    /// How long the whole check of a server may take
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Explain a finding instead of checking
+    #[arg(long, value_name = "ID", conflicts_with = "server_name")]
+    pub explain: Option<String>,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Pretty,
+    /// For programs
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::values::parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a number and a unit (ms, s, m, h, d), such as 30s".to_owned())
+}
+
+/// Renders one page for the program and all its commands, and what the help does not say.
+pub(super) fn man_page(out: &mut Vec<u8>) -> io::Result<()> {
+    let command = Arguments::command();
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    out.extend_from_slice(b".SH COMMANDS\n");
+    describe(&command, "vestibule", out)?;
+    out.extend_from_slice(b".SH ENVIRONMENT\n");
+    let variables = ENVIRONMENT.iter().map(|(name, key)| (*name, *key));
+    for (name, key) in std::iter::once(("VESTIBULE_CONFIG", "the configuration file")).chain(variables) {
+        out.extend_from_slice(format!(".TP\n\\fB{name}\\fR\nSets {key}.\n").as_bytes());
+    }
+    let files = format!(
+        ".SH FILES\n.TP\n\\fI{DEFAULT_PATH}\\fR\nThe configuration; one line is enough: server_name = \"example.com\". \
+         Files in conf.d/*.toml beside it are merged in name order.\n.TP\n\\fI/var/lib/vestibule\\fR\nKeys, certificates \
+         and CA accounts, unless state_dir says otherwise.\n"
+    );
+    out.extend_from_slice(files.as_bytes());
+    Ok(())
+}
+
+fn describe(command: &clap::Command, name: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    for child in command.get_subcommands() {
+        let name = format!("{name} {}", child.get_name());
+        if child.has_subcommands() {
+            describe(child, &name, out)?;
+            continue;
+        }
+        out.extend_from_slice(format!(".SS {name}\n").as_bytes());
+        let page = clap_mangen::Man::new(child.clone().disable_help_flag(true));
+        let mut section = Vec::new();
+        page.render_description_section(&mut section)?;
+        if child.get_arguments().count() > 0 {
+            page.render_options_section(&mut section)?;
+        }
+        // These are parts of one section here, not sections.
+        let text = String::from_utf8_lossy(&section).into_owned();
+        let kept = text.lines().filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"));
+        for line in kept {
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment() {
+        let arguments = ConfigArguments { server_name: Some("flag.example".into()), ..ConfigArguments::default() };
+        let sources = arguments.sources(|name| match name {
+            "VESTIBULE_SERVER_NAME" => Some("env.example".to_owned()),
+            "VESTIBULE_CONFIG" => Some("/tmp/v.toml".to_owned()),
+            "VESTIBULE_EMAIL" => Some(String::new()),
+            _ => None,
+        });
+        assert_eq!(sources.file, Some(PathBuf::from("/tmp/v.toml")));
+        let set: Vec<_> = sources.overrides.iter().map(|set| (set.key, set.value.as_str())).collect();
+        assert_eq!(set, [("server_name", "env.example"), ("server_name", "flag.example")]);
+    }
+}

@@ -1,0 +1,126 @@
+//! `check`: the federation check of any server name.
+
+use super::args::{CheckArguments, Format};
+use super::output::{error, line, print};
+use super::{NOT_OK, USAGE};
+use crate::app::{control_plane, own_network};
+use crate::certs::{Store, internal};
+use crate::check::finding::Code;
+use crate::check::network::{Limits, Network, Override};
+use crate::check::render::{explain, render};
+use crate::check::report::{Report, Verdict};
+use crate::clock::Clock;
+use crate::config::{Config, Issuer, Log, LogFormat};
+use crate::dns::Resolver;
+use crate::telemetry::log;
+use std::io::IsTerminal as _;
+
+/// Could not tell.
+const UNKNOWN: u8 = 2;
+
+/// Checks, prints, and gives the exit status.
+pub(super) fn check(arguments: &CheckArguments) -> u8 {
+    if let Some(id) = &arguments.explain {
+        return match Code::parse(id) {
+            Some(code) => {
+                print(&explain(code));
+                0
+            }
+            None => {
+                error(&format!("{id:?} is no finding; the ids stand in square brackets in a report"));
+                USAGE
+            }
+        };
+    }
+    let (names, network) = match prepare(arguments) {
+        Ok(prepared) => prepared,
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| error(mistake));
+            return USAGE;
+        }
+    };
+    log::start(&Log { level: "error".to_owned(), format: LogFormat::Text });
+    let reports = control_plane(async {
+        let mut reports = Vec::new();
+        for name in &names {
+            let report = crate::check::check(name, &network).await;
+            show(&report, arguments.format);
+            reports.push(report);
+        }
+        reports
+    });
+    match reports {
+        Ok(reports) => reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0),
+        Err(failed) => {
+            error(&failed);
+            UNKNOWN
+        }
+    }
+}
+
+/// Whom to check, and with what.
+fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
+    let (names, mut network) = match &arguments.server_name {
+        Some(name) => (vec![name.clone()], Network::from_system(Clock::System)),
+        None => own(arguments)?,
+    };
+    if arguments.private {
+        network = network.with_private(true);
+    }
+    if let Some(server) = arguments.resolver {
+        network = network.with_resolver(Resolver::from_server(server));
+    }
+    if let Some(path) = &arguments.ca_file {
+        let wrong = |reason: String| vec![format!("--ca-file {}: {reason}; name a PEM file of certificates", path.display())];
+        let pem = std::fs::read(path).map_err(|failed| wrong(failed.to_string()))?;
+        network = network.with_ca_pem(&pem).map_err(|failed| wrong(failed.to_string()))?;
+    }
+    for text in &arguments.connect_to {
+        let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
+        network = network.with_override(replacement);
+    }
+    Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+}
+
+/// The configured servers, seen with the configured network and the internal CA's root.
+fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
+    let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
+    let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let names = config.servers.iter().map(|server| server.server_name.to_string()).collect();
+    let root = match config.tls.issuer {
+        Issuer::Internal => {
+            let store = Store::Directory(config.state_dir.clone());
+            control_plane(internal::stored_root(&store)).ok().and_then(Result::ok).flatten()
+        }
+        Issuer::Acme | Issuer::Files => None,
+    };
+    Ok((names, own_network(&config, root.as_deref(), Clock::System)))
+}
+
+fn show(report: &Report, format: Format) {
+    match format {
+        Format::Json => line(serde_json::json!(report)),
+        Format::Pretty => {
+            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            print(&render(report, colour));
+        }
+    }
+}
+
+fn status(verdict: Verdict, strict: bool) -> u8 {
+    match verdict {
+        Verdict::Federates => 0,
+        Verdict::Degraded if !strict => 0,
+        Verdict::Degraded | Verdict::Fails => NOT_OK,
+        Verdict::Unknown => UNKNOWN,
+    }
+}
+
+/// A failure says more than not knowing.
+fn rank(status: &u8) -> u8 {
+    match *status {
+        NOT_OK => 2,
+        UNKNOWN => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,25 @@
+//! Printing. A closed pipe (`vestibule … | head`) ends quietly.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+/// To standard output, as it is.
+pub(super) fn print(text: &str) {
+    // Nobody is left to be told of a closed pipe.
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// To standard output, with a line end.
+pub(super) fn line(text: impl Display) {
+    print(&format!("{text}\n"));
+}
+
+/// To standard error, as one line of this program.
+pub(super) fn error(text: &impl Display) {
+    let _ = writeln!(io::stderr(), "vestibule: {text}");
+}
+
+/// What the argument parser has to say, where it wants to say it.
+pub(super) fn rendered(message: &clap::Error) {
+    let _ = message.print();
+}

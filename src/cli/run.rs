@@ -1,0 +1,84 @@
+//! `run`, `validate` and `certs root`.
+
+use super::output::{error, line, print};
+use super::{NOT_OK, USAGE};
+use crate::app::{App, Ended, FileReport, StartError, check_files, control_plane};
+use crate::certs::{Store, internal};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::telemetry::log::{self, Chain};
+use std::future::pending;
+
+/// The drain limit, or a second signal, cut connections off.
+const FORCED: u8 = 3;
+
+/// Serves until a signal.
+pub(super) fn run(config: Config) -> u8 {
+    log::start(&config.log);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "vestibule starts");
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+    let served = control_plane(async {
+        let store = Store::directory(&config.state_dir)?;
+        App::build(config, store, Clock::System).await?.run(pending()).await
+    });
+    match served.unwrap_or_else(|failed| Err(StartError::Worker(failed))) {
+        Ok(Ended::Clean) => {
+            tracing::info!("stopped");
+            0
+        }
+        Ok(Ended::Forced) => FORCED,
+        Ok(Ended::Failed) => NOT_OK,
+        Err(failed) => {
+            tracing::error!("cannot start: {}", Chain(&failed));
+            NOT_OK
+        }
+    }
+}
+
+/// The static check: the configuration has been read already, so what is left are the files.
+pub(super) fn validate(config: &Config) -> u8 {
+    let mut status = 0;
+    for report in check_files(config, Clock::System.now(), |_, _| {}) {
+        match report {
+            FileReport::Served { repairs } => repairs.iter().for_each(|repair| line(format!("warning: {repair}"))),
+            FileReport::Refused(reason) => {
+                error(&format!("tls.certificates: {reason}"));
+                status = NOT_OK;
+            }
+        }
+    }
+    for notice in &config.notices {
+        line(format!("note: {notice}"));
+    }
+    if status == 0 {
+        let names: Vec<_> = config.names.iter().map(|(name, _)| name.to_string()).collect();
+        line(format!("the configuration is good; served names: {}", names.join(", ")));
+    }
+    status
+}
+
+/// Prints the internal CA's root.
+pub(super) fn root(config: &Config) -> u8 {
+    let store = Store::Directory(config.state_dir.clone());
+    match control_plane(internal::stored_root(&store)) {
+        Ok(Ok(Some(root))) => {
+            print(&root);
+            0
+        }
+        Ok(Ok(None)) => {
+            let folder = config.state_dir.display();
+            error(&format!("there is no internal CA in {folder}; it is made when vestibule runs with tls.issuer = \"internal\""));
+            NOT_OK
+        }
+        Ok(Err(failed)) => {
+            error(&Chain(&failed));
+            NOT_OK
+        }
+        Err(failed) => {
+            error(&failed);
+            USAGE
+        }
+    }
+}
