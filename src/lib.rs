@@ -1,6 +1,7 @@
 //! x
 pub mod backoff;
 pub mod clock;
+pub mod dns;
 pub mod drain;
 pub mod matrix;
 pub mod net;
