@@ -1,5 +1,6 @@
 //! x
 pub mod backoff;
+pub mod check;
 pub mod clock;
 pub mod dns;
 pub mod drain;
