@@ -32,7 +32,9 @@ pub async fn check(name: &str, network: &Network) -> Report {
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
         Ok(parsed) => {
-            if timeout(network.limits.total, observe::observe(network, &parsed, &mut seen)).await.is_ok() {
+            // Boxed: it holds buffers of several connections, too much for the caller's own future.
+            let looking = Box::pin(observe::observe(network, &parsed, &mut seen));
+            if timeout(network.limits.total, looking).await.is_ok() {
                 seen.pending.clear();
             }
             judge::judge(&Case {

@@ -73,11 +73,11 @@ impl Area {
 
 fn dns(report: &Report) -> Option<String> {
     let discovery = report.discovery.as_ref()?;
-    let mut addresses: Vec<_> = discovery.addresses.iter().filter(|(_, list)| !list.is_empty()).collect();
-    addresses.dedup();
-    let said = addresses.iter().map(|(target, list)| format!("{target} has {}", count(list.len(), "address")));
-    let line = said.collect::<Vec<_>>().join(", ");
-    (!line.is_empty()).then_some(line)
+    let lists = discovery.targets.iter().filter_map(|target| discovery.addresses.get(target));
+    // The port is in the headline already.
+    let hosts: Vec<_> = lists.flatten().map(|address| address.rsplit_once(':').map_or("", |(host, _)| host)).collect();
+    let hosts: Vec<_> = hosts.into_iter().map(|host| host.trim_matches(['[', ']'])).collect();
+    (!hosts.is_empty()).then(|| hosts.join(", "))
 }
 
 fn well_known(report: &Report) -> Option<String> {

@@ -135,6 +135,9 @@ impl Homeserver {
                         if server.cors {
                             response = response.header("access-control-allow-origin", "*");
                         }
+                        if (300..400).contains(&status) {
+                            response = response.header("location", body.as_str());
+                        }
                         // hyper's own Date would be the machine's, not the test's.
                         let response = response.header("date", "Wed, 21 Jan 2026 12:53:20 GMT");
                         let response = response.body(Full::new(Bytes::from(body)));
@@ -303,6 +306,56 @@ async fn faults_of_the_documents() {
         assert_eq!(above_info(&report).as_slice(), faults, "{:#?}", report.findings);
         assert_eq!(report.discovery.as_ref().unwrap().step, step);
     }
+}
+
+#[tokio::test]
+async fn redirects_are_followed_and_circles_are_not() {
+    let root = root();
+    let with = |delegation: (u16, &str)| {
+        let mut server = Homeserver::healthy(&root);
+        server.delegation = (delegation.0, delegation.1.to_owned());
+        server
+    };
+    let report = run(with((302, "https://elsewhere.test/moved")), Some(&root)).await;
+    // The stub answers every host with one certificate, and that does not cover the new one.
+    assert_eq!(above_info(&report), ["wk.server.tls"], "{:#?}", report.findings);
+    let report = run(with((302, "/.well-known/matrix/client")), Some(&root)).await;
+    assert_eq!(above_info(&report), ["wk.server.field"], "{:#?}", report.findings);
+    let report = run(with((302, "/.well-known/matrix/server")), Some(&root)).await;
+    assert_eq!(above_info(&report), ["wk.server.redirect"], "{:#?}", report.findings);
+    let report = run(with((302, "http://hs.test/plain")), Some(&root)).await;
+    assert_eq!(above_info(&report), ["wk.server.redirect"], "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn a_name_with_srv_and_without_addresses_is_found_by_srv_and_proved_by_its_own_name() {
+    use hickory_resolver::proto::rr::rdata::{A, SRV};
+    use hickory_resolver::proto::rr::{Name, RData};
+    let root = root();
+    let mut tasks = JoinSet::new();
+    let address = Homeserver::healthy(&root).start(&mut tasks).await;
+    let target = Name::from_ascii("node.test.").unwrap();
+    let (resolver, _name_server) = crate::dns::tests::name_server(vec![
+        ("_matrix-fed._tcp.hs.test.", RData::SRV(SRV::new(1, 1, address.port(), target))),
+        ("node.test.", RData::A(A::new(127, 0, 0, 1))),
+    ])
+    .await;
+    let network = Network::new(resolver, RootCertStore::empty(), Clock::fixed(NOW)).with_private(true);
+    let report = check(NAME, &network.with_ca_pem(root.pem().as_bytes()).unwrap()).await;
+    assert_eq!((report.verdict, above_info(&report)), (Verdict::Federates, Vec::new()), "{:#?}", report.findings);
+    let discovery = report.discovery.unwrap();
+    assert_eq!((discovery.step, discovery.host_header.as_str()), ("4", "hs.test"));
+    assert_eq!(discovery.targets, [format!("node.test:{}", address.port())]);
+}
+
+#[tokio::test]
+async fn a_check_can_be_owned_by_any_task() {
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+    let network = Network::new(Resolver::offline(), RootCertStore::empty(), Clock::fixed(NOW));
+    let report = send(check("", &network)).await;
+    assert_eq!(report.verdict, Verdict::Fails);
 }
 
 #[tokio::test]

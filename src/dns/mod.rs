@@ -137,4 +137,4 @@ fn absolute(text: &str) -> Result<Name, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,9 +6,9 @@ use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
 use hickory_resolver::proto::rr::{RData, Record};
 use tokio::net::UdpSocket;
 
-/// Answers from `zone` until dropped; a name that is not in it does not exist, and `mute.` gets
-/// no answer at all.
-async fn name_server(zone: &'static [(&'static str, fn() -> RData)]) -> (Resolver, tokio::task::JoinSet<()>) {
+/// Answers from `zone` until dropped; a name that is not in it does not exist, `broken.` gets a
+/// SERVFAIL and `mute.` no answer at all.
+pub(crate) async fn name_server(zone: Vec<(&'static str, RData)>) -> (Resolver, tokio::task::JoinSet<()>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let mut task = tokio::task::JoinSet::new();
@@ -16,50 +16,46 @@ async fn name_server(zone: &'static [(&'static str, fn() -> RData)]) -> (Resolve
         let mut buffer = [0; 1500];
         while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
             let question = Message::from_vec(&buffer[..length]).unwrap();
-            let query = question.queries[0].clone();
-            let asked = query.name().to_ascii().to_lowercase();
-            if asked == "mute." {
-                continue;
+            if let Some(answer) = answer(&question, &zone) {
+                socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
             }
-            let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
-            answer.add_query(query.clone());
-            if asked == "broken." {
-                answer.metadata.response_code = ResponseCode::ServFail;
-            }
-            let mut name = asked;
-            let mut exists = false;
-            for (owner, data) in zone {
-                if *owner != name {
-                    continue;
-                }
-                exists = true;
-                let data = data();
-                if data.record_type() == query.query_type() || matches!(data, RData::CNAME(_)) {
-                    if let RData::CNAME(target) = &data {
-                        name = target.to_ascii();
-                    }
-                    answer.add_answer(Record::from_rdata(Name::from_ascii(owner).unwrap(), 60, data));
-                }
-            }
-            if !exists && answer.metadata.response_code == ResponseCode::NoError {
-                answer.metadata.response_code = ResponseCode::NXDomain;
-            }
-            socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
         }
     });
     (Resolver::from_server(address), task)
 }
 
+fn answer(question: &Message, zone: &[(&'static str, RData)]) -> Option<Message> {
+    let query = question.queries[0].clone();
+    let mut name = query.name().to_ascii().to_lowercase();
+    let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+    answer.add_query(query.clone());
+    answer.metadata.response_code = match name.as_str() {
+        "mute." => return None,
+        "broken." => ResponseCode::ServFail,
+        _ if zone.iter().any(|(owner, _)| *owner == name) => ResponseCode::NoError,
+        _ => ResponseCode::NXDomain,
+    };
+    for (owner, data) in zone {
+        if *owner == name && (data.record_type() == query.query_type() || matches!(data, RData::CNAME(_))) {
+            if let RData::CNAME(target) = data {
+                name = target.to_ascii();
+            }
+            answer.add_answer(Record::from_rdata(Name::from_ascii(owner).unwrap(), 60, data.clone()));
+        }
+    }
+    Some(answer)
+}
+
 #[tokio::test]
 async fn addresses_aliases_and_services_are_told_apart_from_absence_and_failure() {
-    let (resolver, _server) = name_server(&[
-        ("alias.example.", || RData::CNAME(CNAME(Name::from_ascii("host.example.").unwrap()))),
-        ("host.example.", || RData::A(A::new(192, 0, 2, 1))),
-        ("host.example.", || RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
-        ("only4.example.", || RData::A(A::new(192, 0, 2, 4))),
-        ("_matrix-fed._tcp.example.", || RData::SRV(SRV::new(20, 0, 8448, Name::from_ascii("b.example.").unwrap()))),
-        ("_matrix-fed._tcp.example.", || RData::SRV(SRV::new(10, 5, 443, Name::from_ascii("A.example.").unwrap()))),
-        ("_matrix._tcp.example.", || RData::SRV(SRV::new(0, 0, 0, Name::root()))),
+    let (resolver, _server) = name_server(vec![
+        ("alias.example.", RData::CNAME(CNAME(Name::from_ascii("host.example.").unwrap()))),
+        ("host.example.", RData::A(A::new(192, 0, 2, 1))),
+        ("host.example.", RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+        ("only4.example.", RData::A(A::new(192, 0, 2, 4))),
+        ("_matrix-fed._tcp.example.", RData::SRV(SRV::new(20, 0, 8448, Name::from_ascii("b.example.").unwrap()))),
+        ("_matrix-fed._tcp.example.", RData::SRV(SRV::new(10, 5, 443, Name::from_ascii("A.example.").unwrap()))),
+        ("_matrix._tcp.example.", RData::SRV(SRV::new(0, 0, 0, Name::root()))),
     ])
     .await;
 

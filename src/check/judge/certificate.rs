@@ -42,18 +42,13 @@ pub(super) fn reasons(case: &Case<'_>, chain: &Chain, host: &str) -> Vec<(Code, 
             reasons.push((Code::TlsName, format!("the certificate covers {names}, not {host}")));
         }
     }
-    for (code, indexes, word) in
-        [(Code::TlsExpired, &chain.expired, "expired"), (Code::TlsNotYet, &chain.not_yet, "is not valid yet")]
-    {
-        let certificates = indexes.iter().filter_map(|index| chain.certificates.get(*index));
-        reasons.extend(certificates.map(|certificate| {
-            let when = match code {
-                Code::TlsExpired => format!("on {}", certificate.not_after),
-                _ => format!("before {} (here it is {})", certificate.not_before, case.now),
-            };
-            (code, format!("{} {word} {when}", certificate.label()))
-        }));
-    }
+    let expired = chain.expired.iter().filter_map(|index| chain.certificates.get(*index));
+    reasons.extend(expired.map(|c| (Code::TlsExpired, format!("{} expired on {}", c.label(), c.not_after))));
+    let not_yet = chain.not_yet.iter().filter_map(|index| chain.certificates.get(*index));
+    reasons.extend(not_yet.map(|c| {
+        let detail = format!("{} is not valid before {} (here it is {})", c.label(), c.not_before, case.now);
+        (Code::TlsNotYet, detail)
+    }));
     reasons
 }
 

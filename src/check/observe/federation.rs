@@ -5,6 +5,7 @@ use super::http::{Fetched, Get, get};
 use super::tls::{self, Handshake, Offer, Trouble};
 use crate::check::discovery::{Plan, Target};
 use crate::check::network::Network;
+use crate::matrix::Host;
 use std::net::SocketAddr;
 
 /// "Get server version": needs no authentication.
@@ -74,13 +75,25 @@ pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, add
     if connection.version.answer.as_ref().is_err_and(Trouble::before_tls) {
         return connection;
     }
-    let probe = async |offer| {
-        let opened = tls::open(network, address, &plan.certificate_name, offer).await;
-        opened.map(|(_, handshake)| handshake)
-    };
+    let name = &plan.certificate_name;
     let (keys, unknown) = (question(Offer::HTTP1, KEYS), question(Offer::HTTP1, UNKNOWN));
-    let (keys, unknown, only_12, only_13) =
-        tokio::join!(get(network, &keys), get(network, &unknown), probe(Offer::ONLY_12), probe(Offer::ONLY_13));
+    let (keys, unknown, only_12, only_13) = tokio::join!(
+        get(network, &keys),
+        get(network, &unknown),
+        probe(network, address, name, Offer::ONLY_12),
+        probe(network, address, name, Offer::ONLY_13),
+    );
     connection.more = Some(More { keys, unknown, only_12, only_13 });
     connection
+}
+
+/// A handshake and nothing more, with the same second try that requests get: a connection lost on
+/// the way must not pass for a protocol version refused.
+async fn probe(network: &Network, address: SocketAddr, name: &Host, offer: Offer) -> Result<Handshake, Trouble> {
+    match tls::open(network, address, name, offer).await {
+        Ok((_, handshake)) => return Ok(handshake),
+        Err(trouble) if !trouble.worth_a_retry() => return Err(trouble),
+        Err(_) => tokio::time::sleep(network.limits.retry).await,
+    }
+    tls::open(network, address, name, offer).await.map(|(_, handshake)| handshake)
 }

@@ -9,7 +9,7 @@ pub mod http;
 pub mod tls;
 pub mod well_known;
 
-use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, srv_name};
+use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
 use super::network::Network;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
@@ -17,8 +17,7 @@ use crate::matrix::{Host, ServerName};
 use client_api::ClientSeen;
 use dns::{Located, Role, SrvSeen};
 use federation::Connection;
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use std::net::SocketAddr;
 use well_known::{Url, Visit};
 
@@ -58,21 +57,18 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     seen.pending = vec!["discovery".to_owned()];
     let plan = discover(network, name, seen).await;
     seen.plan = Some(plan.clone());
-    let mut endpoints: Vec<(usize, SocketAddr)> = Vec::new();
-    for (index, target) in plan.targets.iter().enumerate() {
+    let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
+    for target in &plan.targets {
         seen.pending = vec![format!("the addresses of {target}")];
         let located = dns::locate(network, Role::Federation, target).await;
-        endpoints.extend(located.addresses.iter().map(|address| (index, *address)));
+        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
         seen.located.push(located);
     }
     seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
     let Observation { connections, pending, client, client_pending, .. } = seen;
     let federation = async {
-        let looking = stream::iter(endpoints)
-            .filter_map(async |(index, address)| plan.targets.get(index).map(|target| (target, address)))
-            .map(|(target, address)| federation::connect(network, &plan, target, address))
-            .buffer_unordered(PARALLEL);
-        let mut looking = std::pin::pin!(looking);
+        let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
+        let mut looking = side_by_side(looks);
         while let Some(connection) = looking.next().await {
             let label = connection.address.to_string();
             if let Some(position) = pending.iter().position(|entry| *entry == label) {
@@ -87,11 +83,17 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     let clients = async {
         if let Some(visit) = answering {
             *client_pending = true;
-            *client = Some(client_api::look(network, name.host(), visit.address).await);
+            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address)).await);
             *client_pending = false;
         }
     };
     tokio::join!(federation, clients);
+}
+
+/// The results of `futures` as they come, so many at a time. Collected first: a stream that makes
+/// its futures as it goes would borrow in a way that keeps a check from moving between threads.
+fn side_by_side<F: Future>(futures: impl Iterator<Item = F>) -> impl Stream<Item = F::Output> + Unpin {
+    stream::iter(futures.collect::<Vec<_>>()).buffer_unordered(PARALLEL)
 }
 
 /// Drives [`Discovery`] with answers from the network.
@@ -120,8 +122,7 @@ async fn fetch_well_known(network: &Network, host: &Host, seen: &mut Observation
     let located = dns::locate(network, Role::WellKnown, &url.place()).await;
     let addresses = located.addresses.clone();
     seen.located.push(located);
-    let visits = stream::iter(addresses).map(|address| well_known::visit(network, address, &url));
-    let mut visits = visits.buffer_unordered(PARALLEL);
+    let mut visits = side_by_side(addresses.iter().map(|address| well_known::visit(network, *address, &url)));
     while let Some(visit) = visits.next().await {
         seen.well_known.push(visit);
     }
