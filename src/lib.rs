@@ -1,9 +1,61 @@
-//! x
+//! vestibule, a federation front proxy for Matrix homeservers.
+//!
+//! This page is the map of the house. The README says what the program does for its users; the
+//! configuration reference is there too.
+//!
+//! # Two planes
+//!
+//! The **data plane** is as many worker threads as cores ([`proxy::Worker`]). Each has a runtime of
+//! its own and its own connections to the homeservers; a connection lives and dies on one thread.
+//! Workers read one immutable snapshot ([`proxy::Serving`]) that is swapped whole. The **control
+//! plane** ([`app`]) is one more thread for what is slow and rare: certificates, self-checks,
+//! signals. It publishes snapshots and never sits on a request's way.
+//!
+//! Listening sockets are bound once, without SO_REUSEPORT, and duplicated for each worker
+//! ([`net::listen`] says why).
+//!
+//! # Floors
+//!
+//! A module uses strictly lower floors; `tests/architecture.rs` holds the table.
+//!
+//! | floor | modules | what lives there |
+//! |---|---|---|
+//! | 9 | [`cli`] | arguments → command → exit status; the only place that prints |
+//! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
+//! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
+//! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
+//! | 4 | [`certs`], [`dns`], [`net`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges |
+//! | 3 | [`telemetry`] | the log |
+//! | 2 | [`config`] | TOML, environment and flags → domain types |
+//! | 1 | [`matrix`], [`clock`], [`drain`], [`backoff`] | names, documents, keys; time; ends; delays |
+//!
+//! # Three paths to read
+//!
+//! **A request**: [`net::accept`] takes the connection → [`tls`] reads the ClientHello, picks the
+//! certificate and finishes the handshake → `proxy::connection` speaks HTTP by ALPN →
+//! `proxy::service` reads the host → `proxy::router` decides (pure) → a well-known document, a
+//! challenge, a redirect, or `proxy::forward` → `proxy::headers` (pure) → [`upstream`] → the
+//! homeserver. Bodies stream; errors become Matrix JSON in `proxy::respond`.
+//!
+//! **A certificate**: [`config`] derives the names → [`certs::Store`] holds the last good one →
+//! [`acme::plan`] says when and why (pure) → `acme::order` takes it through validation, proves it →
+//! stored atomically → [`certs::Published`] → `app::certificates` makes a [`certs::Keyring`] and a
+//! new snapshot.
+//!
+//! **A check**: `check::discovery` (pure, the specification's steps) asks, `check::observe`
+//! answers → facts → `check::judge` (pure, a small function per rule) → findings →
+//! [`check::report`] → terminal, JSON, log. The same code runs at start-up, on the timer, in the
+//! demo and from the command line.
+
 pub mod acme;
+pub mod app;
 pub mod backoff;
 pub mod certs;
+pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dns;
 pub mod drain;
 pub mod matrix;
 pub mod net;

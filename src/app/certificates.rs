@@ -89,15 +89,8 @@ impl Certificates {
                 Prepared::Acme(Box::new(manager))
             }
         };
-        let certificates = Self {
-            config: Arc::clone(config),
-            published,
-            shared: Arc::clone(shared),
-            tickets,
-            clock,
-            orders,
-            issuer,
-        };
+        let certificates =
+            Self { config: Arc::clone(config), published, shared: Arc::clone(shared), tickets, clock, orders, issuer };
         certificates.issue_internally();
         let slots = certificates.published.subscribe().borrow().clone();
         certificates.show(&slots)?;

@@ -224,7 +224,9 @@ fn describe(command: &clap::Command, name: &str, out: &mut Vec<u8>) -> io::Resul
         }
         // These are parts of one section here, not sections.
         let text = String::from_utf8_lossy(&section).into_owned();
-        let kept = text.lines().filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"));
+        let kept = text
+            .lines()
+            .filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"));
         for line in kept {
             out.extend_from_slice(line.as_bytes());
             out.push(b'\n');

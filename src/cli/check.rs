@@ -5,7 +5,7 @@ use super::output::{error, line, print};
 use super::{NOT_OK, USAGE};
 use crate::app::{control_plane, own_network};
 use crate::certs::{Store, internal};
-use crate::check::finding::Code;
+use crate::check::catalogue::Code;
 use crate::check::network::{Limits, Network, Override};
 use crate::check::render::{explain, render};
 use crate::check::report::{Report, Verdict};
@@ -50,7 +50,9 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
         reports
     });
     match reports {
-        Ok(reports) => reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0),
+        Ok(reports) => {
+            reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0)
+        }
         Err(failed) => {
             error(&failed);
             UNKNOWN
@@ -71,7 +73,8 @@ fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<Str
         network = network.with_resolver(Resolver::from_server(server));
     }
     if let Some(path) = &arguments.ca_file {
-        let wrong = |reason: String| vec![format!("--ca-file {}: {reason}; name a PEM file of certificates", path.display())];
+        let wrong =
+            |reason: String| vec![format!("--ca-file {}: {reason}; name a PEM file of certificates", path.display())];
         let pem = std::fs::read(path).map_err(|failed| wrong(failed.to_string()))?;
         network = network.with_ca_pem(&pem).map_err(|failed| wrong(failed.to_string()))?;
     }

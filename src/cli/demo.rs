@@ -47,9 +47,7 @@ pub(super) fn demo(once: bool) -> u8 {
 /// Prints what to type, and serves until Ctrl-C.
 async fn try_it(demo: &Demo) {
     let folder = std::env::temp_dir().join(format!("vestibule-demo-{}", std::process::id()));
-    let written = async {
-        Store::directory(&folder)?.store(ROOT_FILE, demo.root_pem.as_bytes()).await
-    };
+    let written = async { Store::directory(&folder)?.store(ROOT_FILE, demo.root_pem.as_bytes()).await };
     if let Err(failed) = written.await {
         error(&Chain(&failed));
     }

@@ -40,7 +40,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print(&show::render(&config));
             0
         }),
-        Command::Certs { command: args::CertsCommand::Root { config } } => with_config(&config, |config| run::root(&config)),
+        Command::Certs { command: args::CertsCommand::Root { config } } => {
+            with_config(&config, |config| run::root(&config))
+        }
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vestibule", &mut script);

@@ -69,7 +69,9 @@ pub(super) fn root(config: &Config) -> u8 {
         }
         Ok(Ok(None)) => {
             let folder = config.state_dir.display();
-            error(&format!("there is no internal CA in {folder}; it is made when vestibule runs with tls.issuer = \"internal\""));
+            error(&format!(
+                "there is no internal CA in {folder}; it is made when vestibule runs with tls.issuer = \"internal\""
+            ));
             NOT_OK
         }
         Ok(Err(failed)) => {

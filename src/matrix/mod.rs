@@ -7,6 +7,7 @@ pub mod canonical_json;
 pub mod error;
 pub mod keys;
 pub mod server_name;
+pub mod version;
 pub mod well_known;
 
 pub use error::MatrixError;

@@ -73,7 +73,8 @@ impl Demo {
         let config = config.map_err(|mut errors| DemoError::Config(errors.remove(0)))?;
         let clock = Clock::System;
         let app = App::build(config, Store::memory(), clock.clone()).await?;
-        let bound = |role| app.listeners().iter().find(|listener| listener.role == role).map(|listener| listener.address);
+        let bound =
+            |role| app.listeners().iter().find(|listener| listener.role == role).map(|listener| listener.address);
         let (Some(https), Some(federation), Some(http)) =
             (bound(Role::Https), bound(Role::Federation), bound(Role::Http))
         else {
@@ -110,11 +111,12 @@ impl Demo {
 fn network(root_pem: &str, https: SocketAddr, federation: SocketAddr, clock: Clock) -> Network {
     let network = Network::from_system(clock).with_private(true);
     let network = network.clone().with_ca_pem(root_pem.as_bytes()).unwrap_or(network);
-    let lead = |network: Network, from: u16, to: SocketAddr| {
-        match format!("{SERVER_NAME}:{from}:{}:{}", to.ip(), to.port()).parse::<Override>() {
+    let lead =
+        |network: Network, from: u16, to: SocketAddr| match format!("{SERVER_NAME}:{from}:{}:{}", to.ip(), to.port())
+            .parse::<Override>()
+        {
             Ok(replacement) => network.with_override(replacement),
             Err(_) => network,
-        }
-    };
+        };
     lead(lead(network, 443, https), 8448, federation)
 }

@@ -1,0 +1,163 @@
+//! Rules about what clients find. None of them keeps servers from federating.
+
+use super::{Case, Rule};
+use crate::check::catalogue::Code;
+use crate::check::finding::{Finding, Severity};
+use crate::check::observe::client_api::ClientSeen;
+use crate::check::observe::http::HttpAnswer;
+use crate::check::observe::well_known::Visit;
+use crate::matrix::ServerName;
+use crate::matrix::well_known::{CLIENT_PATH, SUPPORT_PATH, SupportDocument};
+use serde_json::Value;
+
+pub(super) const RULES: &[Rule] = &[status, json, base_url, versions, identity, cors, support];
+
+fn host(case: &Case<'_>) -> String {
+    ServerName::parse(case.server).map(|name| name.host().to_string()).unwrap_or_default()
+}
+
+fn one(case: &Case<'_>, code: Code, path: &str, detail: Option<String>) -> Vec<Finding> {
+    let host = host(case);
+    let finding = |detail| case.finding(code, format!("https://{host}{path}"), detail).for_host(&host);
+    detail.map(finding).into_iter().collect()
+}
+
+fn answer(visit: &Visit) -> Option<&HttpAnswer> {
+    visit.last()?.answer.as_ref().ok()
+}
+
+/// The client document as JSON, where it is served.
+fn document(seen: &ClientSeen) -> Option<Result<Value, serde_json::Error>> {
+    let answer = answer(&seen.document).filter(|answer| answer.status == 200)?;
+    Some(serde_json::from_slice(&answer.body))
+}
+
+fn object(case: &Case<'_>) -> Option<Value> {
+    document(case.seen.client.as_ref()?)?.ok().filter(Value::is_object)
+}
+
+fn status(case: &Case<'_>) -> Vec<Finding> {
+    let detail = case.seen.client.as_ref().and_then(|seen| {
+        if let Some(stop) = &seen.document.stopped {
+            return Some(stop.to_string());
+        }
+        match &seen.document.last()?.answer {
+            Ok(answer) if matches!(answer.status, 200 | 404) => None,
+            Ok(answer) => Some(format!("status {}: clients ask the user for the server", answer.status)),
+            Err(trouble) => Some(trouble.to_string()),
+        }
+    });
+    one(case, Code::WkClientStatus, CLIENT_PATH, detail)
+}
+
+fn json(case: &Case<'_>) -> Vec<Finding> {
+    let detail = case.seen.client.as_ref().and_then(document).and_then(|document| match document {
+        Ok(Value::Object(_)) => None,
+        Ok(_) => Some("the document is JSON, but not an object".to_owned()),
+        Err(error) => Some(format!("the document is not JSON: {error}")),
+    });
+    one(case, Code::WkClientJson, CLIENT_PATH, detail)
+}
+
+fn base_url(case: &Case<'_>) -> Vec<Finding> {
+    let detail = object(case).and_then(|document| {
+        let base_url = document.get("m.homeserver").and_then(|entry| entry.get("base_url")).and_then(Value::as_str);
+        match base_url {
+            None => Some("there is no m.homeserver.base_url".to_owned()),
+            Some(url) => {
+                let seen = case.seen.client.as_ref()?.homeserver.as_ref()?;
+                let stop = seen.versions.as_ref().err()?;
+                Some(format!("base_url {url:?}: {}", describe(stop)))
+            }
+        }
+    });
+    one(case, Code::WkClientBaseUrl, CLIENT_PATH, detail)
+}
+
+/// The reasons for not following a redirect, in the words for a base URL.
+fn describe(stop: &crate::check::observe::well_known::Stop) -> String {
+    use crate::check::observe::well_known::Stop;
+    match stop {
+        Stop::NotHttps(_) => "not https".to_owned(),
+        Stop::NoAddress(host) => format!("{host} has no address"),
+        Stop::Loop(_) | Stop::TooMany | Stop::BadLocation(_) => "not a URL".to_owned(),
+    }
+}
+
+fn versions(case: &Case<'_>) -> Vec<Finding> {
+    let Some(seen) = case.seen.client.as_ref().and_then(|seen| seen.homeserver.as_ref()) else {
+        return Vec::new();
+    };
+    let Ok(fetched) = &seen.versions else {
+        return Vec::new();
+    };
+    // A certificate that was also seen elsewhere has its findings already.
+    let leaf = fetched.tls.as_ref().and_then(|tls| tls.chain.leaf());
+    let known = case.chains().iter().any(|seen| leaf.is_some() && seen.chain.leaf() == leaf);
+    let refused = !known && fetched.tls.as_ref().is_some_and(|tls| !tls.chain.accepted(case.policy));
+    let detail = match &fetched.answer {
+        Ok(_) if refused => Some("clients do not accept the certificate there".to_owned()),
+        Ok(answer) if answer.status != 200 => Some(format!("status {}", answer.status)),
+        Ok(answer) => {
+            let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            let versions = document.as_ref().and_then(|document| document.get("versions")).and_then(Value::as_array);
+            versions.is_none().then(|| "the answer has no list \"versions\"".to_owned())
+        }
+        Err(trouble) => Some(trouble.to_string()),
+    };
+    let url = format!("{}/_matrix/client/versions", seen.base_url.trim_end_matches('/'));
+    detail.map(|detail| case.finding(Code::WkClientVersions, url, detail)).into_iter().collect()
+}
+
+fn identity(case: &Case<'_>) -> Vec<Finding> {
+    let detail = object(case).and_then(|document| {
+        let server = document.get("m.identity_server")?;
+        let url = server.get("base_url").and_then(Value::as_str);
+        url.is_none().then(|| "m.identity_server has no base_url".to_owned())
+    });
+    one(case, Code::WkClientIdentity, CLIENT_PATH, detail)
+}
+
+fn cors(case: &Case<'_>) -> Vec<Finding> {
+    let Some(seen) = &case.seen.client else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for (path, visit) in [(CLIENT_PATH, &seen.document), (SUPPORT_PATH, &seen.support)] {
+        let Some(answer) = answer(visit).filter(|answer| answer.status == 200) else { continue };
+        let values: Vec<_> = answer.headers.get_all("access-control-allow-origin").iter().collect();
+        let detail = match values.as_slice() {
+            [] => Some("no Access-Control-Allow-Origin".to_owned()),
+            [only] if only.as_bytes() == b"*" => None,
+            [other] => Some(format!("Access-Control-Allow-Origin is {other:?}, not *")),
+            many => Some(format!("Access-Control-Allow-Origin is sent {} times", many.len())),
+        };
+        findings.extend(one(case, Code::WkClientCors, path, detail));
+    }
+    findings
+}
+
+fn support(case: &Case<'_>) -> Vec<Finding> {
+    let Some(answer) = case.seen.client.as_ref().and_then(|seen| answer(&seen.support)) else {
+        return Vec::new();
+    };
+    if answer.status != 200 {
+        let detail = Some(format!("there is none (status {})", answer.status));
+        return one(case, Code::WkSupport, SUPPORT_PATH, detail);
+    }
+    let fault = match serde_json::from_slice::<SupportDocument>(&answer.body) {
+        Err(error) => Some(format!("not a support document: {error}")),
+        Ok(document) if document.contacts.is_empty() && document.support_page.is_none() => {
+            Some("it has neither contacts nor a support page".to_owned())
+        }
+        Ok(document) => {
+            let mute = |contact: &&crate::matrix::well_known::Contact| {
+                contact.matrix_id.is_none() && contact.email_address.is_none()
+            };
+            let contact = document.contacts.iter().find(mute);
+            contact.map(|contact| format!("the contact {:?} has no address", contact.role))
+        }
+    };
+    let findings = one(case, Code::WkSupport, SUPPORT_PATH, fault);
+    findings.into_iter().map(|finding| finding.at(Severity::Warn)).collect()
+}

@@ -1,0 +1,298 @@
+//! Rules about names, addresses and SRV records.
+
+use super::{Case, Rule};
+use crate::check::catalogue::Code;
+use crate::check::discovery::{SRV_CURRENT, SRV_DEPRECATED, Step};
+use crate::check::finding::{Finding, Severity};
+use crate::check::observe::dns::{Located, Role, SrvSeen};
+use crate::dns::{Addresses, FailureKind, Outcome, Source, SrvRecord};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+pub(super) const RULES: &[Rule] =
+    &[resolve, family, public, slow, srv_legacy, srv_conflict, srv_cname, srv_dot, srv_target];
+
+/// A name server slower than this makes peers wait in every discovery.
+const SLOW: Duration = Duration::from_secs(3);
+
+fn found(located: &Located) -> Option<&Addresses> {
+    match &located.dns.as_ref()?.outcome {
+        Outcome::Found(addresses) => Some(addresses),
+        Outcome::NoRecords | Outcome::Failed(_) => None,
+    }
+}
+
+fn by_srv(case: &Case<'_>) -> bool {
+    let step = case.seen.plan.as_ref().map(|plan| plan.step);
+    matches!(step, Some(Step::Srv | Step::SrvDeprecated | Step::DelegatedSrv | Step::DelegatedSrvDeprecated))
+}
+
+fn no_address(located: &Located) -> Option<&'static str> {
+    match &located.dns.as_ref()?.outcome {
+        Outcome::NoRecords => Some("no A and no AAAA record"),
+        Outcome::Failed(failure) if failure.kind == FailureKind::ServFail => Some("the name servers answer SERVFAIL"),
+        Outcome::Found(_) | Outcome::Failed(_) => None,
+    }
+}
+
+fn resolve(case: &Case<'_>) -> Vec<Finding> {
+    let hosts = case.seen.located(Role::Federation).filter(|_| !by_srv(case));
+    hosts
+        .filter_map(|host| {
+            let detail = no_address(host)?;
+            let name = &host.target.host;
+            Some(case.finding(Code::DnsResolve, name, format!("{name} has {detail}")).for_host(name))
+        })
+        .collect()
+}
+
+fn srv_target(case: &Case<'_>) -> Vec<Finding> {
+    let hosts = case.seen.located(Role::Federation).filter(|_| by_srv(case));
+    hosts
+        .filter_map(|host| {
+            let detail = no_address(host)?;
+            let name = &host.target.host;
+            let detail = format!("SRV leads to {}, which has {detail}", host.target);
+            Some(case.finding(Code::DnsSrvTarget, name, detail).for_host(name))
+        })
+        .collect()
+}
+
+fn families(addresses: &Addresses) -> (bool, bool) {
+    (!addresses.v4.is_empty(), !addresses.v6.is_empty())
+}
+
+fn family(case: &Case<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let known = |role| case.seen.located(role).filter_map(|host| Some((host, found(host)?)));
+    let well_known = known(Role::WellKnown).find(|(_, a)| a.source == Source::Dns).map(|(_, a)| families(a));
+    for (host, addresses) in known(Role::Federation).filter(|(_, addresses)| addresses.source == Source::Dns) {
+        // A family whose lookup failed is not a missing one.
+        if addresses.trouble.is_some() {
+            continue;
+        }
+        let name = &host.target.host;
+        let detail = match (families(addresses), well_known) {
+            ((false, true), _) => format!("{name} has AAAA records only: peers without IPv6 cannot reach it"),
+            (mine, Some(theirs)) if mine != theirs => {
+                let words = |(v4, v6)| match (v4, v6) {
+                    (true, true) => "A and AAAA",
+                    (true, false) => "A only",
+                    _ => "AAAA only",
+                };
+                format!("{name} has {}, the well-known host has {}", words(mine), words(theirs))
+            }
+            _ => continue,
+        };
+        findings.push(case.finding(Code::DnsFamily, name, detail).for_host(name).info_if(case.policy.private));
+    }
+    findings
+}
+
+fn public(case: &Case<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for host in case.seen.located.iter().filter(|host| !host.overridden) {
+        let from_file = found(host).is_some_and(|addresses| addresses.source != Source::Dns);
+        for address in &host.addresses {
+            let Some(range) = not_public(address.ip()) else { continue };
+            let name = &host.target.host;
+            let mut detail = format!("{name} is at {}, {range}", address.ip());
+            if from_file {
+                detail.push_str(" (from this machine's hosts file, which peers do not see)");
+            }
+            // The hosts file of the machine that checks says nothing about what peers resolve.
+            let finding = case.finding(Code::DnsPublic, address.ip(), detail).for_host(name);
+            let finding = finding.info_if(case.policy.private || from_file);
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+    }
+    findings
+}
+
+/// Which range that is not reachable from the internet `address` belongs to.
+fn not_public(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => not_public_v4(v4),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or_else(|| not_public_v6(v6), not_public_v4),
+    }
+}
+
+fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let [a, b, c, _] = address.octets();
+    match (a, b, c) {
+        (0, ..) => Some("not an address of a host (0.0.0.0/8)"),
+        (127, ..) => Some("loopback (127.0.0.0/8)"),
+        (10, ..) => Some("a private range (10.0.0.0/8)"),
+        (172, 16..=31, _) => Some("a private range (172.16.0.0/12)"),
+        (192, 168, _) => Some("a private range (192.168.0.0/16)"),
+        (169, 254, _) => Some("link-local (169.254.0.0/16)"),
+        (100, 64..=127, _) => Some("carrier-grade NAT (100.64.0.0/10)"),
+        (192, 0, 2) | (198, 51, 100) | (203, 0, 113) => Some("a documentation range"),
+        (198, 18..=19, _) => Some("a benchmark range (198.18.0.0/15)"),
+        (224.., ..) => Some("multicast or reserved"),
+        _ => None,
+    }
+}
+
+fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
+    let [first, second, ..] = address.segments();
+    match (first, second) {
+        _ if address.is_loopback() => Some("loopback (::1)"),
+        _ if address.is_unspecified() => Some("not an address of a host (::)"),
+        (0xfe80..=0xfebf, _) => Some("link-local (fe80::/10)"),
+        (0xfc00..=0xfdff, _) => Some("a private range (fc00::/7)"),
+        (0x2001, 0x0db8) => Some("a documentation range (2001:db8::/32)"),
+        (0xff00..=0xffff, _) => Some("multicast (ff00::/8)"),
+        _ => None,
+    }
+}
+
+fn slow(case: &Case<'_>) -> Vec<Finding> {
+    let hosts = case.seen.located.iter().filter_map(|host| {
+        let answer = host.dns.as_ref()?;
+        let name = host.target.host.to_string();
+        let failure = match &answer.outcome {
+            Outcome::Found(addresses) => addresses.trouble.as_ref(),
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::NoRecords => None,
+        };
+        Some((name.clone(), name, answer.took, failure))
+    });
+    let records = case.seen.srv.iter().map(|srv| {
+        let failure = match &srv.answer.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Found(_) | Outcome::NoRecords => None,
+        };
+        (srv.name.clone(), host_of(&srv.name).to_owned(), srv.answer.took, failure)
+    });
+    let mut findings: Vec<Finding> = Vec::new();
+    for (name, host, took, failure) in hosts.chain(records) {
+        let detail = match failure {
+            // Said once for the machine, not for every name.
+            Some(failure) if failure.kind == FailureKind::NoNameServer => continue,
+            Some(failure) => format!("{name} could not be resolved: {failure}"),
+            None if took > SLOW => format!("the answer for {name} took {:.1} s", took.as_secs_f32()),
+            None => continue,
+        };
+        let finding = case.finding(Code::DnsTimeout, name, detail).for_host(host);
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    findings
+}
+
+/// The host in the name of a service record.
+fn host_of(name: &str) -> &str {
+    let rest = name.strip_prefix(SRV_CURRENT).or_else(|| name.strip_prefix(SRV_DEPRECATED));
+    rest.map_or(name, |rest| rest.trim_start_matches('.'))
+}
+
+fn records(srv: &SrvSeen) -> &[SrvRecord] {
+    match &srv.answer.outcome {
+        Outcome::Found(records) => records,
+        Outcome::NoRecords | Outcome::Failed(_) => &[],
+    }
+}
+
+/// Host, records of the current name, records of the deprecated name.
+fn both<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'a str, &'a SrvSeen, &'a SrvSeen)> {
+    let current = case.seen.srv.iter().filter(|srv| srv.name.starts_with(SRV_CURRENT));
+    current.filter_map(|current| {
+        let host = host_of(&current.name);
+        let old = case.seen.srv.iter().find(|srv| srv.name != current.name && host_of(&srv.name) == host)?;
+        Some((host, current, old))
+    })
+}
+
+fn srv_legacy(case: &Case<'_>) -> Vec<Finding> {
+    let only_old = both(case)
+        .filter(|(_, current, old)| matches!(current.answer.outcome, Outcome::NoRecords) && !records(old).is_empty());
+    only_old
+        .map(|(host, _, old)| {
+            let detail = format!("there is {} and no {SRV_CURRENT}.{host}", old.name);
+            case.finding(Code::DnsSrvLegacy, &old.name, detail).for_host(host)
+        })
+        .collect()
+}
+
+fn srv_conflict(case: &Case<'_>) -> Vec<Finding> {
+    let places = |srv: &SrvSeen| {
+        let mut places: Vec<_> = records(srv).iter().map(|r| format!("{}:{}", r.target, r.port)).collect();
+        places.sort();
+        places.join(", ")
+    };
+    both(case)
+        .filter(|(_, current, old)| !records(current).is_empty() && !records(old).is_empty())
+        .filter(|(_, current, old)| places(current) != places(old))
+        .map(|(host, current, old)| {
+            let detail = format!("{} says {}, {} says {}", current.name, places(current), old.name, places(old));
+            case.finding(Code::DnsSrvConflict, host, detail).for_host(host)
+        })
+        .collect()
+}
+
+fn srv_cname(case: &Case<'_>) -> Vec<Finding> {
+    let hosts = case.seen.located(Role::Federation).filter(|_| by_srv(case));
+    hosts
+        .filter_map(|host| {
+            let canonical = found(host)?.canonical.as_ref()?;
+            let name = &host.target.host;
+            let detail = format!("the SRV target {name} is an alias of {canonical}");
+            Some(case.finding(Code::DnsSrvCname, name, detail).for_host(canonical))
+        })
+        .collect()
+}
+
+fn srv_dot(case: &Case<'_>) -> Vec<Finding> {
+    let used = case.seen.plan.as_ref().map(|plan| plan.step);
+    let dots = case.seen.srv.iter().filter(|srv| records(srv).iter().any(|record| record.target == "."));
+    dots.map(|srv| {
+        let deprecated = srv.name.starts_with(SRV_DEPRECATED);
+        let decides = match used {
+            Some(Step::Srv | Step::DelegatedSrv) => !deprecated,
+            Some(Step::SrvDeprecated | Step::DelegatedSrvDeprecated) => deprecated,
+            _ => false,
+        };
+        let detail = format!("{} has the target \".\": no such service", srv.name);
+        let finding = case.finding(Code::DnsSrvDot, &srv.name, detail);
+        // A record that does not decide only misleads older peers.
+        if decides { finding } else { finding.at(Severity::Warn) }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let table = [
+            ("8.8.8.8", true),
+            ("172.15.0.1", true),
+            ("172.16.0.1", false),
+            ("10.1.2.3", false),
+            ("192.168.1.1", false),
+            ("100.64.0.1", false),
+            ("100.128.0.1", true),
+            ("127.0.1.1", false),
+            ("169.254.1.1", false),
+            ("192.0.2.1", false),
+            ("0.0.0.0", false),
+            ("255.255.255.255", false),
+            ("2a00:1450::1", true),
+            ("::1", false),
+            ("fe80::1", false),
+            ("fd00::1", false),
+            ("2001:db8::1", false),
+            ("::ffff:10.0.0.1", false),
+            ("::ffff:8.8.8.8", true),
+        ];
+        for (address, public) in table {
+            assert_eq!(not_public(address.parse().unwrap()).is_none(), public, "{address}");
+        }
+    }
+}

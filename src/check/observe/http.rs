@@ -1,0 +1,122 @@
+//! `GET` from one address, tried a second time if the first try broke.
+
+use super::tls::{self, Handshake, Offer, Stage, Trouble};
+use crate::check::network::Network;
+use crate::clock::Timestamp;
+use crate::matrix::Host;
+use crate::net::exchange::{Bounds, ExchangeError, exchange};
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body_util::Empty;
+use std::error::Error as _;
+use std::net::SocketAddr;
+
+/// What this program calls itself towards the servers it looks at.
+const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+
+/// One question over HTTPS.
+#[derive(Clone, Debug)]
+pub(super) struct Get<'a> {
+    pub(super) address: SocketAddr,
+    /// Name for SNI and certificate.
+    pub(super) name: &'a Host,
+    pub(super) offer: Offer,
+    pub(super) host_header: &'a str,
+    /// Path and query.
+    pub(super) target: &'a str,
+    pub(super) max_body: usize,
+}
+
+/// What came of a [`Get`].
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The address asked.
+    pub address: SocketAddr,
+    /// The handshake, if it came that far.
+    pub tls: Option<Handshake>,
+    /// The answer, or what went wrong (the second time, if there was one).
+    pub answer: Result<HttpAnswer, Trouble>,
+    /// What went wrong the first time, if a second try followed.
+    pub first_try: Option<Trouble>,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug)]
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// When it was received, by this machine's clock.
+    pub received: Timestamp,
+}
+
+impl HttpAnswer {
+    /// A header's first value, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The media type without its parameters, in lower case.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.header("content-type")?;
+        value.split(';').next().map(|kind| kind.trim().to_ascii_lowercase())
+    }
+}
+
+/// Asks, and asks again after a pause where that may help.
+pub(super) async fn get(network: &Network, question: &Get<'_>) -> Fetched {
+    let first = once(network, question).await;
+    match &first.answer {
+        Err(trouble) if trouble.worth_a_retry() => {
+            tokio::time::sleep(network.limits.retry).await;
+            let mut second = once(network, question).await;
+            second.first_try = first.answer.err();
+            second.tls = second.tls.or(first.tls);
+            second
+        }
+        _ => first,
+    }
+}
+
+async fn once(network: &Network, question: &Get<'_>) -> Fetched {
+    let mut fetched = Fetched {
+        address: question.address,
+        tls: None,
+        answer: Err(Trouble::Exchange(String::new())),
+        first_try: None,
+    };
+    let (stream, handshake) = match tls::open(network, question.address, question.name, question.offer).await {
+        Ok(opened) => opened,
+        Err(trouble) => return Fetched { answer: Err(trouble), ..fetched },
+    };
+    fetched.tls = Some(handshake);
+    let request = Request::get(question.target)
+        .header(header::HOST, question.host_header)
+        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::ACCEPT, "*/*")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new());
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Fetched { answer: Err(Trouble::Exchange(error.to_string())), ..fetched },
+    };
+    let bounds = Bounds { deadline: network.limits.exchange, max_body: question.max_body };
+    fetched.answer = match exchange(stream, request, bounds).await {
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            let received = network.clock.now();
+            Ok(HttpAnswer { status: parts.status.as_u16(), headers: parts.headers, body, received })
+        }
+        Err(ExchangeError::Timeout(limit)) => Err(Trouble::Timeout(Stage::Exchange, limit)),
+        Err(ExchangeError::TooLarge(limit)) => Err(Trouble::TooLarge(limit)),
+        Err(error) => {
+            // hyper's own sentence is in the source; ours says only which layer it was.
+            let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            Err(Trouble::Exchange(text))
+        }
+    };
+    fetched
+}

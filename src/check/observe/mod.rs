@@ -1,0 +1,149 @@
+//! Looking: sockets, DNS and time in, an [`Observation`] out. No opinions here.
+//!
+//! The observation is filled in place, so that a check whose time runs out keeps what it has seen.
+
+pub mod client_api;
+pub mod dns;
+pub mod federation;
+pub mod http;
+pub mod tls;
+pub mod well_known;
+
+use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
+use super::network::Network;
+use crate::dns::{Outcome, SrvRecord};
+use crate::matrix::well_known::SERVER_PATH;
+use crate::matrix::{Host, ServerName};
+use client_api::ClientSeen;
+use dns::{Located, Role, SrvSeen};
+use federation::Connection;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use std::net::SocketAddr;
+use well_known::{Url, Visit};
+
+/// Addresses looked at side by side.
+const PARALLEL: usize = 8;
+
+/// Everything seen in one check.
+#[derive(Debug, Default)]
+pub struct Observation {
+    /// The hosts located, with their part in it.
+    pub located: Vec<Located>,
+    /// SRV records asked for.
+    pub srv: Vec<SrvSeen>,
+    /// The delegation document from each address, in order of address.
+    pub well_known: Vec<Visit>,
+    /// How peers reach the server, once known.
+    pub plan: Option<Plan>,
+    /// Every address of every target, in order of address.
+    pub connections: Vec<Connection>,
+    /// What clients find.
+    pub client: Option<ClientSeen>,
+    /// What is being waited for: non-empty only while looking, or when time ran out.
+    pub pending: Vec<String>,
+    /// The same for what clients find, which is looked at alongside.
+    pub client_pending: bool,
+}
+
+impl Observation {
+    /// Hosts located for `role`.
+    pub fn located(&self, role: Role) -> impl Iterator<Item = &Located> {
+        self.located.iter().filter(move |located| located.role == role)
+    }
+}
+
+/// Looks at everything there is to see about `name`.
+pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Observation) {
+    seen.pending = vec!["discovery".to_owned()];
+    let plan = discover(network, name, seen).await;
+    seen.plan = Some(plan.clone());
+    let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
+    for target in &plan.targets {
+        seen.pending = vec![format!("the addresses of {target}")];
+        let located = dns::locate(network, Role::Federation, target).await;
+        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
+        seen.located.push(located);
+    }
+    seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
+    let Observation { connections, pending, client, client_pending, .. } = seen;
+    let federation = async {
+        let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
+        let mut looking = side_by_side(looks);
+        while let Some(connection) = looking.next().await {
+            let label = connection.address.to_string();
+            if let Some(position) = pending.iter().position(|entry| *entry == label) {
+                pending.remove(position);
+            }
+            connections.push(connection);
+        }
+        // Every run must read the same, whoever answers first.
+        connections.sort_by(|a, b| (&a.target, a.address).cmp(&(&b.target, b.address)));
+    };
+    let answering = seen.well_known.iter().find(|visit| visit.last().is_some_and(|last| last.answer.is_ok()));
+    let clients = async {
+        if let Some(visit) = answering {
+            *client_pending = true;
+            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address)).await);
+            *client_pending = false;
+        }
+    };
+    tokio::join!(federation, clients);
+}
+
+/// The results of `futures` as they come, so many at a time. Collected first: a stream that makes
+/// its futures as it goes would borrow in a way that keeps a check from moving between threads.
+fn side_by_side<F: Future>(futures: impl Iterator<Item = F>) -> impl Stream<Item = F::Output> + Unpin {
+    stream::iter(futures.collect::<Vec<_>>()).buffer_unordered(PARALLEL)
+}
+
+/// Drives [`Discovery`] with answers from the network.
+async fn discover(network: &Network, name: &ServerName, seen: &mut Observation) -> Plan {
+    let mut discovery = Discovery::new(name);
+    loop {
+        let reply = match discovery.next() {
+            Next::Done(plan) => return plan,
+            Next::Ask(Query::WellKnown(_)) => {
+                seen.pending = vec![format!("https://{}{SERVER_PATH}", name.host())];
+                fetch_well_known(network, name.host(), seen).await;
+                // Peers pick an address at random; where they disagree, that is a finding of its own.
+                Reply::WellKnown(seen.well_known.iter().find_map(|visit| visit.delegation(network.policy())))
+            }
+            Next::Ask(Query::Srv(record)) => {
+                seen.pending = vec![format!("SRV {record}")];
+                Reply::Srv(ask_srv(network, &record, seen).await)
+            }
+        };
+        discovery = discovery.reply(reply);
+    }
+}
+
+async fn fetch_well_known(network: &Network, host: &Host, seen: &mut Observation) {
+    let url = Url::well_known(host, SERVER_PATH);
+    let located = dns::locate(network, Role::WellKnown, &url.place()).await;
+    let addresses = located.addresses.clone();
+    seen.located.push(located);
+    let mut visits = side_by_side(addresses.iter().map(|address| well_known::visit(network, *address, &url)));
+    while let Some(visit) = visits.next().await {
+        seen.well_known.push(visit);
+    }
+    seen.well_known.sort_by_key(|visit| visit.address);
+}
+
+/// Asks for `record`, and on the first occasion for both spellings of the service: whether they
+/// agree is worth knowing even where the second one is not needed.
+async fn ask_srv(network: &Network, record: &str, seen: &mut Observation) -> Vec<SrvRecord> {
+    if !seen.srv.iter().any(|known| known.name == record) {
+        let host = record.strip_prefix(SRV_CURRENT).or_else(|| record.strip_prefix(SRV_DEPRECATED));
+        let host = host.and_then(|rest| Host::parse(rest.trim_start_matches('.')).ok());
+        if let Some(host) = host {
+            let (current, old) = (srv_name(SRV_CURRENT, &host), srv_name(SRV_DEPRECATED, &host));
+            let (current, old) = tokio::join!(dns::srv(network, &host, &current), dns::srv(network, &host, &old));
+            seen.srv.extend([current, old]);
+        }
+    }
+    let known = seen.srv.iter().find(|known| known.name == record);
+    match known.map(|known| &known.answer.outcome) {
+        Some(Outcome::Found(records)) => records.clone(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection to one address: TCP, then a TLS handshake that looks and does not judge.
+//!
+//! The verifier accepts every chain, so that a bad one can be shown, and the chain is examined
+//! afterwards. No secret is ever sent over these connections, only public questions.
+
+use crate::check::chain::{Chain, tls_name};
+use crate::check::network::Network;
+use crate::matrix::Host;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What to offer in a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    /// Protocol versions.
+    pub(super) versions: &'static [&'static SupportedProtocolVersion],
+    /// Application protocols; none at all is what older peers do.
+    pub(super) alpn: &'static [&'static str],
+}
+
+impl Offer {
+    /// Every version, no ALPN: as Synapse connects.
+    pub(super) const PLAIN: Self = Self { versions: rustls::ALL_VERSIONS, alpn: &[] };
+    /// Every version, HTTP/1.1 asked for by name.
+    pub(super) const HTTP1: Self = Self { versions: rustls::ALL_VERSIONS, alpn: &["http/1.1"] };
+    /// TLS 1.2 alone, as a client with HTTP/2 would connect.
+    pub(super) const ONLY_12: Self = Self { versions: &[&rustls::version::TLS12], alpn: &["h2", "http/1.1"] };
+    /// TLS 1.3 alone.
+    pub(super) const ONLY_13: Self = Self { versions: &[&rustls::version::TLS13], alpn: &["h2", "http/1.1"] };
+}
+
+/// A completed handshake.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// "TLSv1.2" or "TLSv1.3".
+    pub version: String,
+    /// The cipher suite's IANA name.
+    pub cipher: String,
+    /// The application protocol the server chose, if any.
+    pub alpn: Option<String>,
+    /// The chain presented.
+    pub chain: Chain,
+}
+
+/// Why a connection, a handshake or an exchange did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No TCP connection.
+    Connect(String),
+    /// This machine has no way to such an address (for instance no IPv6): says nothing about the
+    /// server.
+    NoRoute(String),
+    /// The TLS handshake failed.
+    Handshake(String),
+    /// The HTTP exchange failed.
+    Exchange(String),
+    /// The answer is longer than anybody reads.
+    TooLarge(usize),
+    /// Nothing came in time; the stage it was in.
+    Timeout(Stage, Duration),
+}
+
+/// Where time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Opening the connection.
+    Connect,
+    /// The TLS handshake.
+    Handshake,
+    /// The HTTP exchange.
+    Exchange,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(text) => write!(f, "cannot connect: {text}"),
+            Self::NoRoute(text) => write!(f, "this machine cannot reach such an address: {text}"),
+            Self::Handshake(text) => write!(f, "the TLS handshake failed: {text}"),
+            Self::Exchange(text) => write!(f, "no usable HTTP answer: {text}"),
+            Self::TooLarge(limit) => write!(f, "the answer is longer than the {limit} bytes that peers read"),
+            Self::Timeout(Stage::Connect, limit) => write!(f, "no connection within {} s", limit.as_secs_f32()),
+            Self::Timeout(Stage::Handshake, limit) => write!(f, "no TLS handshake within {} s", limit.as_secs_f32()),
+            Self::Timeout(Stage::Exchange, limit) => write!(f, "no complete answer within {} s", limit.as_secs_f32()),
+        }
+    }
+}
+
+impl Trouble {
+    /// Whether it happened before TLS: then every other probe of the address fails the same way.
+    pub fn before_tls(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::NoRoute(_) | Self::Timeout(Stage::Connect, _))
+    }
+
+    /// Whether it is the TLS layer that failed.
+    pub fn in_tls(&self) -> bool {
+        matches!(self, Self::Handshake(_) | Self::Timeout(Stage::Handshake, _))
+    }
+
+    /// Whether a second try may help. What took its whole time has been patient already (TCP
+    /// itself repeats lost packets), and a missing route does not appear within a second.
+    pub(super) fn worth_a_retry(&self) -> bool {
+        !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::TooLarge(_))
+    }
+}
+
+/// Connects and shakes hands with `address` as `name`.
+pub(super) async fn open(
+    network: &Network,
+    address: SocketAddr,
+    name: &Host,
+    offer: Offer,
+) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
+    let limit = network.limits.connect;
+    let tcp = match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(connect_trouble(&error)),
+        Err(_) => return Err(Trouble::Timeout(Stage::Connect, limit)),
+    };
+    let Some(server) = tls_name(name) else {
+        return Err(Trouble::Handshake(format!("{name} is not a name that TLS can ask for")));
+    };
+    let config = client_config(offer).map_err(|error| Trouble::Handshake(error.to_string()))?;
+    let stream = match timeout(limit, TlsConnector::from(Arc::new(config)).connect(server, tcp)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(Trouble::Handshake(handshake_text(&error))),
+        Err(_) => return Err(Trouble::Timeout(Stage::Handshake, limit)),
+    };
+    let (_, session) = stream.get_ref();
+    let presented = session.peer_certificates().unwrap_or_default();
+    let handshake = Handshake {
+        version: match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3".to_owned(),
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2".to_owned(),
+            other => format!("{other:?}"),
+        },
+        cipher: session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
+        alpn: session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+        chain: Chain::examine(presented, name, &network.roots, network.clock.now()),
+    };
+    Ok((stream, handshake))
+}
+
+fn connect_trouble(error: &io::Error) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => Trouble::NoRoute(error.to_string()),
+        io::ErrorKind::ConnectionRefused => Trouble::Connect("connection refused".to_owned()),
+        _ => Trouble::Connect(error.to_string()),
+    }
+}
+
+fn handshake_text(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "the server closed the connection".to_owned();
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS on this port".to_owned(),
+        Some(inner) => inner.to_string(),
+        None => error.to_string(),
+    }
+}
+
+fn client_config(offer: Offer) -> Result<ClientConfig, rustls::Error> {
+    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+    let looker = Looker(provider.signature_verification_algorithms);
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(offer.versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(looker))
+        .with_no_client_auth();
+    config.alpn_protocols = offer.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    // Every handshake must be a full one, or there would be no chain to look at.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Accepts every chain; the handshake's own signature is still checked, so that what is shown is
+/// what the server holds the key of.
+#[derive(Debug)]
+struct Looker(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Looker {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

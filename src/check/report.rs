@@ -1,0 +1,282 @@
+//! The outcome of a check, in the shape of the contract.
+//!
+//! `{server_name, verdict, findings, discovery, connections, took_ms}`: the first three say what to
+//! do, the others show what was seen.
+
+use super::catalogue::Code;
+use super::chain::Policy;
+use super::finding::{Finding, Severity};
+use super::judge;
+use super::observe::Observation;
+use super::observe::federation::Connection;
+use super::observe::well_known::Visit;
+use crate::dns::Outcome;
+use crate::matrix::version::ServerVersion;
+use crate::matrix::well_known::parse_server_document;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The outcome of a check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The name checked, as given.
+    pub server_name: String,
+    /// The outcome in a word.
+    pub verdict: Verdict,
+    /// What there is to say, the worst first.
+    pub findings: Vec<Finding>,
+    /// How peers find the server. Absent where that could not be found out.
+    pub discovery: Option<DiscoveryView>,
+    /// What was seen at each address.
+    pub connections: Vec<ConnectionView>,
+    /// How long the check took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// The outcome in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every peer can federate with it.
+    Federates,
+    /// It federates, with something to mend.
+    Degraded,
+    /// Some peers, or all, cannot federate with it.
+    Fails,
+    /// The check could not tell.
+    Unknown,
+}
+
+impl Verdict {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Federates => "federates",
+            Self::Degraded => "degraded",
+            Self::Fails => "fails",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What `findings` amount to. `answered` says whether a single federation address gave an HTTP
+    /// answer: without one, and without a fault, nothing has been learnt.
+    pub fn of(findings: &[Finding], answered: bool) -> Self {
+        let worst = findings.iter().map(|finding| finding.severity).max();
+        let blind = findings.iter().any(|finding| finding.id == Code::CheckRoots);
+        match worst {
+            Some(Severity::Fail) => Self::Fails,
+            _ if !answered || blind => Self::Unknown,
+            Some(Severity::Warn) => Self::Degraded,
+            Some(Severity::Info) | None => Self::Federates,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How peers find the server.
+#[derive(Clone, Debug, Serialize)]
+pub struct DiscoveryView {
+    /// Number of the step of "Resolving server names".
+    pub step: &'static str,
+    /// What the step says.
+    pub meaning: &'static str,
+    /// Hosts and ports to connect to, in order.
+    pub targets: Vec<String>,
+    /// The `Host` header.
+    pub host_header: String,
+    /// The name the certificate must cover.
+    pub certificate_name: String,
+    /// The SNI, none for addresses.
+    pub sni: Option<String>,
+    /// The delegation document as seen at each address.
+    pub well_known: Vec<WellKnownView>,
+    /// SRV records asked for, with what they lead to.
+    pub srv: BTreeMap<String, Vec<String>>,
+    /// Addresses of every host that takes part.
+    pub addresses: BTreeMap<String, Vec<String>>,
+}
+
+/// The delegation document at one address.
+#[derive(Clone, Debug, Serialize)]
+pub struct WellKnownView {
+    /// The address.
+    pub address: String,
+    /// Status of the last answer.
+    pub status: Option<u16>,
+    /// `m.server`, if the document is valid.
+    pub m_server: Option<String>,
+    /// URLs redirected to.
+    pub redirects: Vec<String>,
+    /// Why there is no answer.
+    pub error: Option<String>,
+}
+
+/// What was seen at one address.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionView {
+    /// The address.
+    pub address: String,
+    /// The target it belongs to.
+    pub target: String,
+    /// Why there is no answer.
+    pub error: Option<String>,
+    /// The handshake, if there was one.
+    pub tls: Option<TlsView>,
+    /// Name and version of the homeserver.
+    pub version: Option<VersionView>,
+    /// The server keys.
+    pub keys: Option<KeysView>,
+}
+
+/// A handshake.
+#[derive(Clone, Debug, Serialize)]
+pub struct TlsView {
+    /// Protocol version.
+    pub version: String,
+    /// Cipher suite.
+    pub cipher: String,
+    /// Versions that a client limited to them can use.
+    pub accepts: Vec<&'static str>,
+    /// Whether peers accept the chain.
+    pub trusted: bool,
+    /// The chain presented.
+    pub certificates: Vec<CertificateView>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateView {
+    /// Subject.
+    pub subject: String,
+    /// Issuer.
+    pub issuer: String,
+    /// Names covered.
+    pub names: Vec<String>,
+    /// Start of validity.
+    pub not_before: String,
+    /// End of validity.
+    pub not_after: String,
+    /// SHA-256 fingerprint, hex.
+    pub sha256: String,
+}
+
+/// Name and version of a homeserver.
+#[derive(Clone, Debug, Serialize)]
+pub struct VersionView {
+    /// Name of the software.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+/// Published keys.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeysView {
+    /// Whose keys they are, by their own account.
+    pub server_name: String,
+    /// Until when they may be used, in milliseconds since the epoch.
+    pub valid_until_ts: i64,
+    /// Id to key.
+    pub verify_keys: BTreeMap<String, String>,
+}
+
+impl Report {
+    pub(super) fn new(server_name: &str, findings: Vec<Finding>, seen: &Observation, took: Duration) -> Self {
+        let answers = |connection: &Connection| connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok());
+        let answered = seen.connections.iter().any(answers);
+        Self {
+            server_name: server_name.to_owned(),
+            verdict: Verdict::of(&findings, answered),
+            findings,
+            discovery: discovery_view(seen),
+            connections: seen.connections.iter().map(connection_view).collect(),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// How many findings have this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
+    let plan = seen.plan.as_ref()?;
+    let srv = seen.srv.iter().map(|srv| {
+        let records = match &srv.answer.outcome {
+            Outcome::Found(records) => records.iter().map(|r| format!("{}:{}", r.target, r.port)).collect(),
+            Outcome::NoRecords | Outcome::Failed(_) => Vec::new(),
+        };
+        (srv.name.clone(), records)
+    });
+    let addresses = seen
+        .located
+        .iter()
+        .map(|host| (host.target.to_string(), host.addresses.iter().map(ToString::to_string).collect()));
+    Some(DiscoveryView {
+        step: plan.step.number(),
+        meaning: plan.step.meaning(),
+        targets: plan.targets.iter().map(ToString::to_string).collect(),
+        host_header: plan.host_header.clone(),
+        certificate_name: plan.certificate_name.to_string(),
+        sni: plan.sni().map(str::to_owned),
+        well_known: seen.well_known.iter().map(well_known_view).collect(),
+        srv: srv.collect(),
+        addresses: addresses.collect(),
+    })
+}
+
+fn well_known_view(visit: &Visit) -> WellKnownView {
+    let answer = visit.last().map(|last| &last.answer);
+    let ok = answer.and_then(|answer| answer.as_ref().ok());
+    let document = ok.filter(|answer| answer.status == 200 && visit.stopped.is_none());
+    let stopped = visit.stopped.as_ref().map(ToString::to_string);
+    WellKnownView {
+        address: visit.address.to_string(),
+        status: ok.map(|answer| answer.status),
+        m_server: document.and_then(|d| Some(parse_server_document(&d.body).ok()?.as_str().to_owned())),
+        redirects: visit.hops.iter().skip(1).map(|hop| hop.url.clone()).collect(),
+        error: stopped.or_else(|| answer.and_then(|answer| Some(answer.as_ref().err()?.to_string()))),
+    }
+}
+
+fn connection_view(seen: &Connection) -> ConnectionView {
+    let version = seen.version.answer.as_ref().ok().and_then(|answer| ServerVersion::parse(&answer.body).ok());
+    let accepts = seen.more.iter().flat_map(|more| [("TLSv1.2", &more.only_12), ("TLSv1.3", &more.only_13)]);
+    ConnectionView {
+        address: seen.address.to_string(),
+        target: seen.target.to_string(),
+        error: seen.version.answer.as_ref().err().map(ToString::to_string),
+        tls: seen.handshake().map(|handshake| TlsView {
+            version: handshake.version.clone(),
+            cipher: handshake.cipher.clone(),
+            accepts: accepts.filter(|(_, probe)| probe.is_ok()).map(|(version, _)| version).collect(),
+            trusted: handshake.chain.accepted(Policy::PUBLIC),
+            certificates: handshake.chain.certificates.iter().map(certificate_view).collect(),
+        }),
+        version: version.map(|version| VersionView { name: version.name, version: version.version }),
+        keys: judge::keys_document(seen).map(|keys| KeysView {
+            server_name: keys.server_name,
+            valid_until_ts: keys.valid_until_ts,
+            verify_keys: keys.verify_keys,
+        }),
+    }
+}
+
+fn certificate_view(certificate: &super::chain::Certificate) -> CertificateView {
+    CertificateView {
+        subject: certificate.subject.clone(),
+        issuer: certificate.issuer.clone(),
+        names: certificate.names.clone(),
+        not_before: certificate.not_before.to_string(),
+        not_after: certificate.not_after.to_string(),
+        sha256: certificate.sha256.clone(),
+    }
+}

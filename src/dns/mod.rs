@@ -1,0 +1,140 @@
+//! Names to addresses and SRV records, with an outcome that tells "there is none" from "nobody
+//! answered": the check's whole advice hangs on that difference.
+//!
+//! The resolver behind it is hickory's. Two things are done here and not there: the hosts file and
+//! `localhost` are looked at first and, as `getaddrinfo` has it, settle the question for both
+//! families; and a machine without any name server still gets a [`Resolver`], which then knows
+//! those two sources only.
+
+mod records;
+
+pub use records::{Addresses, Answer, Failure, FailureKind, Outcome, Source, SrvRecord};
+
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long one question may take, tries and all. Peers give up in this order of magnitude.
+const QUERY_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long one try waits: leaves room for a second one inside [`QUERY_LIMIT`].
+const TRY_LIMIT: Duration = Duration::from_millis(2300);
+
+/// Asks DNS.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    /// `None` where no name server is configured.
+    dns: Option<TokioResolver>,
+    hosts: Arc<Hosts>,
+}
+
+impl Resolver {
+    /// The machine's own view: `/etc/hosts`, then the name servers of `/etc/resolv.conf`. A missing
+    /// or empty file is no error; it leaves less to ask.
+    pub fn from_system() -> Self {
+        let dns =
+            hickory_resolver::system_conf::read_system_conf().ok().and_then(|(config, options)| build(config, options));
+        Self { dns, hosts: Arc::new(Hosts::from_system().unwrap_or_default()) }
+    }
+
+    /// Asks exactly this name server. The hosts file is left out: whoever names a server wants to
+    /// know what that server says.
+    pub fn from_server(server: SocketAddr) -> Self {
+        let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
+        (udp.port, tcp.port) = (server.port(), server.port());
+        let server = NameServerConfig::new(server.ip(), true, vec![udp, tcp]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        Self { dns: build(config, ResolverOpts::default()), hosts: Arc::default() }
+    }
+
+    /// A resolver that knows `localhost` and nothing else, for closed set-ups and tests.
+    pub fn offline() -> Self {
+        Self { dns: None, hosts: Arc::default() }
+    }
+
+    /// Whether there is a name server to ask at all.
+    pub fn has_name_server(&self) -> bool {
+        self.dns.is_some()
+    }
+
+    /// The IPv4 and IPv6 addresses of `host`, following CNAMEs.
+    pub async fn addresses(&self, host: &str) -> Answer<Addresses> {
+        let started = Instant::now();
+        let outcome = match self.local(host) {
+            Some(addresses) => Outcome::Found(addresses),
+            None => {
+                let (v4, v6) = tokio::join!(self.ask(host, RecordType::A), self.ask(host, RecordType::AAAA));
+                records::addresses(v4, v6)
+            }
+        };
+        Answer { outcome, took: started.elapsed() }
+    }
+
+    /// The SRV records of `name` (`_service._proto.host`), in order of priority, then falling weight.
+    pub async fn srv(&self, name: &str) -> Answer<Vec<SrvRecord>> {
+        let started = Instant::now();
+        let outcome = match self.ask(name, RecordType::SRV).await {
+            Ok(lookup) => records::srv(&lookup),
+            Err(outcome) => outcome.into(),
+        };
+        Answer { outcome, took: started.elapsed() }
+    }
+
+    /// What the hosts file or the rule about `localhost` (RFC 6761) says.
+    fn local(&self, host: &str) -> Option<Addresses> {
+        let name = absolute(host).ok()?;
+        let lookup = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
+        let (v4, v6) = (lookup(RecordType::A), lookup(RecordType::AAAA));
+        if v4.is_some() || v6.is_some() {
+            return Some(records::from_hosts(v4.as_ref(), v6.as_ref()));
+        }
+        let bare = host.trim_end_matches('.').to_ascii_lowercase();
+        (bare == "localhost" || bare.ends_with(".localhost")).then(|| Addresses {
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: vec![Ipv6Addr::LOCALHOST],
+            source: Source::Localhost,
+            ..Addresses::default()
+        })
+    }
+
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Lookup, records::Miss> {
+        let Some(dns) = &self.dns else {
+            return Err(Failure::new(FailureKind::NoNameServer, "no name server is configured on this machine").into());
+        };
+        let name = absolute(name).map_err(|detail| Failure::new(FailureKind::Other, detail))?;
+        match tokio::time::timeout(QUERY_LIMIT, dns.lookup(name, kind)).await {
+            Ok(answer) => answer.map_err(records::Miss::from),
+            Err(_) => Err(Failure::new(FailureKind::Timeout, format!("no answer within {QUERY_LIMIT:?}")).into()),
+        }
+    }
+}
+
+fn build(config: ResolverConfig, mut options: ResolverOpts) -> Option<TokioResolver> {
+    options.timeout = TRY_LIMIT;
+    options.attempts = 1;
+    // A check reports what is there now, not what was there an hour ago.
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    let provider = TokioRuntimeProvider::default();
+    TokioResolver::builder_with_config(config, provider).with_options(options).build().ok()
+}
+
+/// The name to ask for. Names with a dot are absolute, so that a search list never answers for a
+/// foreign name; a single label goes through the list, as container networks need it.
+fn absolute(text: &str) -> Result<Name, String> {
+    let mut name = Name::from_ascii(text).map_err(|error| error.to_string())?;
+    if text.contains('.') {
+        name.set_fqdn(true);
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
