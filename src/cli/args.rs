@@ -140,7 +140,8 @@ impl ConfigArguments {
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// The server name to check; without one, the configured servers
-    pub server_name: Option<String>,
+    #[arg(value_name = "SERVER_NAME")]
+    pub name: Option<String>,
     /// How to print the report
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     pub format: Format,
@@ -163,7 +164,7 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
     /// Explain a finding instead of checking
-    #[arg(long, value_name = "ID", conflicts_with = "server_name")]
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
     pub explain: Option<String>,
     #[command(flatten)]
     pub config: ConfigArguments,

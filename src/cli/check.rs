@@ -62,7 +62,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
 
 /// Whom to check, and with what.
 fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
-    let (names, mut network) = match &arguments.server_name {
+    let (names, mut network) = match &arguments.name {
         Some(name) => (vec![name.clone()], Network::from_system(Clock::System)),
         None => own(arguments)?,
     };
