@@ -44,7 +44,7 @@ macro_rules! catalogue {
 
 catalogue! {
     NameGrammar "name.grammar" Fail
-        "The server name must be hostname[:port] in the grammar of the specification."
+        "The server name must be a host, or host:port, in the grammar of the specification."
         "write the bare name, such as example.com: no scheme, no path, no underscore, port 1 to 65535"
     NameCase "name.case" Warn
         "Server names are compared byte for byte; upper case invites mismatches."
@@ -70,7 +70,7 @@ catalogue! {
         "publish the public address of {host} in DNS, or use --private for a closed federation"
     DnsTimeout "dns.timeout" Warn
         "Name servers should answer within 3 seconds and without SERVFAIL."
-        "check the name servers and DNSSEC of {host}: dig +trace {host}; dig +cd {host}"
+        "check the name servers and DNSSEC of {host}: `dig +trace {host}`, `dig +cd {host}`"
     DnsSrvLegacy "dns.srv.legacy" Warn
         "_matrix._tcp is deprecated since v1.8 of the specification; newer peers ask for _matrix-fed._tcp first."
         "add the same record as _matrix-fed._tcp.{host}, or drop SRV and delegate with /.well-known/matrix/server"
@@ -138,7 +138,7 @@ catalogue! {
         "set \"m.homeserver\": {\"base_url\": \"https://HOST\"} to the URL of the client API"
     WkClientVersions "wk.client.versions" Warn
         "A homeserver must answer at base_url; otherwise clients refuse to log in."
-        "make {subject} answer: curl -i {subject}"
+        "make {subject} answer: `curl -i {subject}`"
     WkClientIdentity "wk.client.identity" Warn
         "Where m.identity_server stands, it needs a base_url."
         "give m.identity_server a base_url, or remove it"
@@ -154,7 +154,7 @@ catalogue! {
         "open the port in firewall and NAT and let the server listen on {subject}, or remove this address from DNS"
     TlsHandshake "tls.handshake" Fail
         "A TLS handshake with the right server name must succeed."
-        "see what answers: openssl s_client -connect {subject} -servername {host}"
+        "see what answers: `openssl s_client -connect {subject} -servername {host}`"
     TlsName "tls.name" Fail
         "The certificate must cover the name that the discovery step asks for."
         "reissue the certificate so that it covers {host} (a wildcard covers one label only)"
@@ -169,7 +169,7 @@ catalogue! {
         "get a certificate for {host} from a public CA by ACME; in a closed federation give the root by --ca-file"
     TlsChain "tls.chain" Fail
         "The chain from the server's certificate to a trusted root must be complete in what the server presents."
-        "serve the full chain: the file fullchain.pem, not cert.pem; see it with openssl s_client -connect {subject} -servername {host} -showcerts"
+        "serve the full chain: the file fullchain.pem, not cert.pem; see it with `openssl s_client -connect {subject} -servername {host} -showcerts`"
     TlsOrder "tls.order" Warn
         "Each certificate should come after the one it certifies, the server's own first."
         "concatenate the file again: server certificate, then its issuer, and so on"
@@ -181,7 +181,7 @@ catalogue! {
         "renew the certificate for {host} and reload the server that presents it"
     TlsNotYet "tls.notyet" Fail
         "Every certificate on the path must be within its dates."
-        "check the clocks of the server and of this machine: timedatectl"
+        "check the clocks of the server and of this machine: `timedatectl`"
     TlsExpiring "tls.expiring" Warn
         "A certificate should be renewed by the time a third of its life, or 14 days, is left."
         "check the renewal job for {host}, and that the server reloads what it renews"
@@ -200,16 +200,16 @@ catalogue! {
 
     FedVersion "fed.version" Fail
         "GET /_matrix/federation/v1/version must answer 200 with application/json and an object \"server\"."
-        "forward /_matrix/ to the homeserver: curl -i https://{host}/_matrix/federation/v1/version --connect-to ::{subject}"
+        "forward /_matrix/ to the homeserver; see what answers with `curl -ik --connect-to ::{subject} https://{host}/_matrix/federation/v1/version`"
     FedKeys "fed.keys" Fail
         "GET /_matrix/key/v2/server must answer 200 with application/json and without a redirect."
-        "forward /_matrix/ to the homeserver: curl -i https://{host}/_matrix/key/v2/server --connect-to ::{subject}"
+        "forward /_matrix/ to the homeserver; see what answers with `curl -ik --connect-to ::{subject} https://{host}/_matrix/key/v2/server`"
     FedKeysName "fed.keys.name" Fail
         "The keys must be those of exactly this server name."
         "set server_name to {server} in the homeserver, or forward {subject} to the homeserver that has it"
     FedKeysExpired "fed.keys.expired" Fail
         "valid_until_ts must lie in the future; peers discard older keys."
-        "check the clock of the homeserver (timedatectl), then restart it"
+        "check the clock of the homeserver (`timedatectl`), then restart it"
     FedKeysEd25519 "fed.keys.ed25519" Fail
         "There must be an ed25519 key of 32 bytes."
         "check the signing key file of the homeserver"
@@ -234,20 +234,20 @@ catalogue! {
         "look for a flapping backend or overload behind {subject}"
     TimeSkew "time.skew" Warn
         "The server's clock should be right within a minute; signatures and certificates depend on it."
-        "synchronise the clocks: timedatectl set-ntp true"
+        "synchronise the clocks: `timedatectl set-ntp true`"
 
     CheckCut "check.cut" Warn
         "The check ran out of time; what is not listed was not looked at."
-        "run it again with more time: vestibule check {server} --timeout 60s"
+        "run it again with more time: `vestibule check {server} --timeout 60s`"
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"
     CheckRoots "check.roots" Warn
         "This machine has no trust roots, so no certificate could be verified."
-        "install them (apt install ca-certificates), or give a file by --ca-file"
+        "install them (`apt install ca-certificates`), or give a file by --ca-file"
     CheckNetwork "check.network" Warn
         "This machine has no name server, so names could not be resolved."
-        "give one by --resolver IP:PORT, or an address by --connect-to {server}:443:ADDR:PORT"
+        "give one by `--resolver IP:PORT`, or an address by `--connect-to {server}:443:ADDR:PORT`"
 }
 
 impl Code {

@@ -77,7 +77,8 @@ fn dns(report: &Report) -> Option<String> {
     // The port is in the headline already.
     let hosts: Vec<_> = lists.flatten().map(|address| address.rsplit_once(':').map_or("", |(host, _)| host)).collect();
     let hosts: Vec<_> = hosts.into_iter().map(|host| host.trim_matches(['[', ']'])).collect();
-    (!hosts.is_empty()).then(|| hosts.join(", "))
+    let word = if discovery.overridden.is_empty() { "" } else { " (by connect override)" };
+    (!hosts.is_empty()).then(|| format!("{}{word}", hosts.join(", ")))
 }
 
 fn well_known(report: &Report) -> Option<String> {
@@ -166,13 +167,13 @@ fn shorten(text: &str, width: usize) -> String {
     short
 }
 
-/// Breaks `text` at spaces so that it fits beside a margin of `indent`. Words are never broken:
-/// commands and addresses must survive copying.
+/// Breaks `text` at spaces so that it fits beside a margin of `indent`. Words are never broken, and
+/// neither is what stands in backticks: commands and addresses must survive copying.
 fn wrap(text: &str, indent: usize) -> String {
     let width = WIDTH.saturating_sub(indent);
     let mut out = String::new();
     let mut column = 0;
-    for word in text.split(' ') {
+    for word in words(text) {
         let length = word.chars().count();
         if column > 0 && column + 1 + length > width {
             let _ = write!(out, "\n{:indent$}", "");
@@ -185,6 +186,23 @@ fn wrap(text: &str, indent: usize) -> String {
         column += length;
     }
     out
+}
+
+/// The pieces of `text` between spaces that are not inside backticks.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut inside = false;
+    for word in text.split(' ') {
+        match words.last_mut().filter(|_| inside) {
+            Some(command) => {
+                command.push(' ');
+                command.push_str(word);
+            }
+            None => words.push(word.to_owned()),
+        }
+        inside ^= word.matches('`').count() % 2 == 1;
+    }
+    words
 }
 
 /// What comes from the other side must not steer the terminal.

@@ -101,6 +101,8 @@ pub struct DiscoveryView {
     pub srv: BTreeMap<String, Vec<String>>,
     /// Addresses of every host that takes part.
     pub addresses: BTreeMap<String, Vec<String>>,
+    /// Hosts and ports whose addresses come from a connect override, so that DNS was not asked.
+    pub overridden: Vec<String>,
 }
 
 /// The delegation document at one address.
@@ -220,6 +222,7 @@ fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
         .located
         .iter()
         .map(|host| (host.target.to_string(), host.addresses.iter().map(ToString::to_string).collect()));
+    let overridden = seen.located.iter().filter(|host| host.overridden).map(|host| host.target.to_string());
     Some(DiscoveryView {
         step: plan.step.number(),
         meaning: plan.step.meaning(),
@@ -230,6 +233,7 @@ fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
         well_known: seen.well_known.iter().map(well_known_view).collect(),
         srv: srv.collect(),
         addresses: addresses.collect(),
+        overridden: overridden.collect(),
     })
 }
 

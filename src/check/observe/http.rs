@@ -27,7 +27,7 @@ pub(super) struct Get<'a> {
     pub(super) max_body: usize,
 }
 
-/// What came of a [`Get`].
+/// What came of one question.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     /// The address asked.

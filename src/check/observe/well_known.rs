@@ -43,7 +43,7 @@ pub struct Hop {
 pub enum Stop {
     /// To a place already visited.
     Loop(String),
-    /// More than [`MAX_HOPS`].
+    /// More than peers follow.
     TooMany,
     /// Away from https.
     NotHttps(String),
