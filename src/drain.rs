@@ -61,10 +61,11 @@ mod tests {
     async fn finishes_when_the_last_watch_is_dropped() {
         let (drain, watch) = Drain::new();
         let mut worker = watch.clone();
-        let task = tokio::spawn(async move { worker.started().await });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { worker.started().await });
         assert_eq!(drain.remaining(), 2);
         drain.start();
-        task.await.unwrap();
+        tasks.join_next().await.unwrap().unwrap();
         assert!(watch.has_started());
         drop(watch);
         drain.finished().await;

@@ -36,7 +36,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub fn new(wire: Wire, store: Store, directory: &str, ca: &str, email: Option<&str>) -> Self {
+    pub(super) fn new(wire: Wire, store: Store, directory: &str, ca: &str, email: Option<&str>) -> Self {
         Self {
             wire,
             store,
@@ -48,7 +48,7 @@ impl Accounts {
     }
 
     /// The account.
-    pub async fn get(&self) -> Result<Arc<Account>, super::OrderError> {
+    pub(super) async fn get(&self) -> Result<Arc<Account>, super::OrderError> {
         // Held over the network on purpose: orders that start together must not each make one.
         let mut loaded = self.loaded.lock().await;
         if let Some(account) = &*loaded {

@@ -62,7 +62,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub fn new(roots: RootCertStore) -> Result<Self, rustls::Error> {
+    pub(super) fn new(roots: RootCertStore) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -52,7 +52,7 @@ pub(super) enum LedgerError {
 }
 
 impl Ledger {
-    pub async fn load(store: &Store, ca: &str, first: &Host) -> Result<Self, LedgerError> {
+    pub(super) async fn load(store: &Store, ca: &str, first: &Host) -> Result<Self, LedgerError> {
         let key = key(ca, first);
         match store.load(&key).await? {
             None => Ok(Self::default()),
@@ -61,48 +61,48 @@ impl Ledger {
         }
     }
 
-    pub async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+    pub(super) async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
         store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
     }
 
     /// Not before this time.
-    pub fn next_attempt(&self) -> Timestamp {
+    pub(super) fn next_attempt(&self) -> Timestamp {
         Timestamp(self.next_attempt)
     }
 
     /// An attempt begins: until it succeeds it counts as failed.
-    pub fn begin(&mut self, now: Timestamp) {
+    pub(super) fn begin(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         let delay = LADDER.after(self.failures).as_secs();
         self.next_attempt = now.plus(i64::try_from(delay).unwrap_or(i64::MAX)).0;
     }
 
     /// The CA has named a time.
-    pub fn not_before(&mut self, time: Option<Timestamp>) {
+    pub(super) fn not_before(&mut self, time: Option<Timestamp>) {
         if let Some(time) = time {
             self.next_attempt = self.next_attempt.max(time.0);
         }
     }
 
-    pub fn succeeded(&mut self, challenge: Challenge) {
+    pub(super) fn succeeded(&mut self, challenge: Challenge) {
         *self = Self { last_good: Some(challenge.as_str().to_owned()), ..Self::default() };
     }
 
-    pub fn failed_type(&mut self, challenge: Challenge, names: &[Host]) {
+    pub(super) fn failed_type(&mut self, challenge: Challenge, names: &[Host]) {
         for name in names {
             self.failed_types.entry(name.to_string()).or_default().insert(challenge.as_str().to_owned());
         }
     }
 
     /// All types have failed: the next attempt begins from the first again.
-    pub fn forget_failed_types(&mut self) {
+    pub(super) fn forget_failed_types(&mut self) {
         self.failed_types.clear();
     }
 
     /// The type to try: one that has failed for none of `names`, the one that worked last first.
     /// Addresses have no SNI that a CA could validate over TLS in a common way, so they take
     /// HTTP-01.
-    pub fn choose(&self, configured: &[Challenge], names: &[Host]) -> Option<Challenge> {
+    pub(super) fn choose(&self, configured: &[Challenge], names: &[Host]) -> Option<Challenge> {
         let failed = |challenge: &Challenge| {
             names.iter().any(|name| {
                 self.failed_types.get(&name.to_string()).is_some_and(|types| types.contains(challenge.as_str()))

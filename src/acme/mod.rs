@@ -1,6 +1,6 @@
 //! The certificate manager: orders certificates over ACME (RFC 8555) and renews them.
 //!
-//! [`plan`] decides when (pure), [`ledger`] remembers what happened at the CA across restarts,
+//! [`mod@plan`] decides when (pure), [`ledger`] remembers what happened at the CA across restarts,
 //! [`order`] takes one order through validation, [`http`] is the wire. The protocol itself is
 //! instant-acme's; all it needs around it stays inside this module.
 

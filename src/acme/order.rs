@@ -58,7 +58,7 @@ pub(super) enum OrderError {
 
 impl OrderError {
     /// Seconds that the CA asked to wait.
-    pub fn retry_after(&self) -> Option<i64> {
+    pub(super) fn retry_after(&self) -> Option<i64> {
         match self {
             Self::Step { retry_after, .. } => *retry_after,
             _ => None,

@@ -46,13 +46,13 @@ pub(super) struct Certificates {
 
 enum Prepared {
     Acme(Box<Manager>),
-    Internal(Authority),
+    Internal(Box<Authority>),
     Files,
 }
 
 impl Certificates {
     /// Loads and publishes everything that is there already, so that the first handshake finds it.
-    pub async fn prepare(
+    pub(super) async fn prepare(
         config: &Arc<Config>,
         store: Store,
         challenges: Challenges,
@@ -80,7 +80,7 @@ impl Certificates {
             }
             Issuer::Internal => {
                 let names: Vec<Host> = config.names.orders().iter().flat_map(|order| order.names.clone()).collect();
-                Prepared::Internal(Authority::load_or_make(&store, &names, &clock).await?)
+                Prepared::Internal(Box::new(Authority::load_or_make(&store, &names, &clock).await?))
             }
             Issuer::Acme => {
                 let parts = Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone() };
@@ -97,11 +97,11 @@ impl Certificates {
         Ok(certificates)
     }
 
-    pub fn published(&self) -> Arc<Published> {
+    pub(super) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
     }
 
-    pub fn internal_root(&self) -> Option<&str> {
+    pub(super) fn internal_root(&self) -> Option<&str> {
         match &self.issuer {
             Prepared::Internal(authority) => Some(authority.root_pem()),
             Prepared::Acme(_) | Prepared::Files => None,
@@ -109,7 +109,7 @@ impl Certificates {
     }
 
     /// Keeps certificates valid and shows every new one. Never returns.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         let orders = self.orders.clone();
         match issuer {
@@ -148,7 +148,8 @@ impl Certificates {
             DefaultCertificate::Name(host) => Some(host),
             DefaultCertificate::ServerName => self.config.names.orders().first().and_then(|order| order.names.first()),
         };
-        let keyring = Keyring::new(slots, self.config.names.iter().map(|(host, _)| host), default);
+        let served: Vec<_> = self.config.names.iter().map(|(host, _)| host.clone()).collect();
+        let keyring = Keyring::new(slots, &served, default);
         let table = TlsTable::new(&keyring, &self.tickets)?;
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
         for certificate in slots.values() {

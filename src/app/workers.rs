@@ -32,7 +32,7 @@ impl Drop for AbortOnPanic {
 
 impl Workers {
     /// One thread per core.
-    pub fn start(shared: &Arc<Shared>, listeners: &Arc<Vec<Listener>>, drain: &Watch) -> io::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, listeners: &Arc<Vec<Listener>>, drain: &Watch) -> io::Result<Self> {
         let count = available_parallelism().map_or(1, usize::from);
         let (tell, ended) = mpsc::unbounded_channel();
         for number in 0..count {
@@ -48,7 +48,7 @@ impl Workers {
     }
 
     /// Waits for `stop` or a signal, then lets requests finish for at most `limit`.
-    pub async fn serve_until(mut self, stop: impl Future<Output = ()>, drain: &Drain, limit: Duration) -> Ended {
+    pub(super) async fn serve_until(mut self, stop: impl Future<Output = ()>, drain: &Drain, limit: Duration) -> Ended {
         let asked = tokio::select! {
             () = stop => "the program",
             signal = signals::stop() => signal,

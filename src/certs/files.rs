@@ -155,6 +155,7 @@ fn permission_remedy(path: &Path) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out files as operators and crashes leave them")]
 mod tests {
     use super::*;
     use crate::certs::internal::Authority;

@@ -57,13 +57,9 @@ impl Keyring {
     /// Gives every name in `served` the first certificate that covers it, and `default` to clients
     /// without SNI. A name without a certificate is left out: its handshakes are refused, no
     /// foreign certificate is shown.
-    pub fn new<'a>(
-        slots: &BTreeMap<Slot, Arc<Certificate>>,
-        served: impl Iterator<Item = &'a Host>,
-        default: Option<&Host>,
-    ) -> Self {
+    pub fn new(slots: &BTreeMap<Slot, Arc<Certificate>>, served: &[Host], default: Option<&Host>) -> Self {
         let find = |host: &Host| slots.values().find(|certificate| certificate.covers(host)).cloned();
-        let by_name = served.filter_map(|host| Some((host.dns()?.to_owned(), find(host)?)));
+        let by_name = served.iter().filter_map(|host| Some((host.dns()?.to_owned(), find(host)?)));
         Self { by_name: by_name.collect(), default: default.and_then(find) }
     }
 

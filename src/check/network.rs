@@ -5,9 +5,8 @@ use super::discovery::Target;
 use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::matrix::Host;
+use crate::net::roots::{self, BadRoots};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +65,7 @@ impl Network {
 
     /// The machine's resolver and trust roots. Reads files: not for a data-plane thread.
     pub fn from_system(clock: Clock) -> Self {
-        Self::new(Resolver::from_system(), system_roots(), clock)
+        Self::new(Resolver::from_system(), roots::system(), clock)
     }
 
     /// Asks `resolver` instead.
@@ -76,15 +75,7 @@ impl Network {
 
     /// Trusts the CA certificates in `pem` too.
     pub fn with_ca_pem(mut self, pem: &[u8]) -> Result<Self, BadRoots> {
-        let roots = Arc::make_mut(&mut self.roots);
-        let mut added = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(|error| BadRoots::Pem(error.to_string()))?)?;
-            added += 1;
-        }
-        if added == 0 {
-            return Err(BadRoots::Empty);
-        }
+        roots::add_pem(Arc::make_mut(&mut self.roots), pem)?;
         self.extra_roots = true;
         Ok(self)
     }
@@ -124,28 +115,6 @@ impl Network {
 pub(super) struct Route {
     pub(super) target: Target,
     pub(super) overridden: bool,
-}
-
-/// The trust roots of the operating system. Files that cannot be read are left out: a check with
-/// fewer roots says so in its findings.
-pub fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-/// Why a file of CA certificates was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum BadRoots {
-    /// Not PEM.
-    #[error("not a PEM file: {0}")]
-    Pem(String),
-    /// PEM, but no certificate in it.
-    #[error("there is no certificate in it; a CA file starts with -----BEGIN CERTIFICATE-----")]
-    Empty,
-    /// Not a certificate that can be a root.
-    #[error("a certificate in it cannot serve as a root")]
-    Root(#[from] rustls::Error),
 }
 
 /// `HOST:PORT:ADDR:PORT`, as curl's `--connect-to`: connections to the first pair go to the
@@ -271,6 +240,6 @@ mod tests {
         let network = Network::new(Resolver::offline(), RootCertStore::empty(), Clock::System);
         assert!(matches!(network.clone().with_ca_pem(b""), Err(BadRoots::Empty)));
         let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(network.with_ca_pem(broken), Err(BadRoots::Root(_))));
+        assert!(matches!(network.with_ca_pem(broken), Err(BadRoots::Empty)));
     }
 }

@@ -113,7 +113,7 @@ pub(super) struct ConfigArguments {
 
 impl ConfigArguments {
     /// File and overrides, with the environment read through `environment`.
-    pub fn sources(&self, environment: impl Fn(&str) -> Option<String>) -> Sources {
+    pub(super) fn sources(&self, environment: impl Fn(&str) -> Option<String>) -> Sources {
         // An empty variable is how containers say "not set".
         let environment = |name: &str| environment(name).filter(|value| !value.is_empty());
         let file = self.config.clone().or_else(|| environment("VESTIBULE_CONFIG").map(PathBuf::from));

@@ -35,7 +35,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     let (names, network) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| error(mistake));
+            mistakes.iter().for_each(error);
             return USAGE;
         }
     };

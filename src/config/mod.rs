@@ -271,4 +271,5 @@ fn unreadable(path: &Path, wrong: &str, right: &str) -> Vec<ConfigError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out files as operators do")]
 mod tests;

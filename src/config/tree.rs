@@ -112,7 +112,7 @@ impl fmt::Display for Value {
 }
 
 /// A key as TOML writes it: bare where that is allowed.
-pub fn quoted_key(key: &str) -> String {
+pub(super) fn quoted_key(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if bare { key.to_owned() } else { toml::Value::String(key.to_owned()).to_string() }
 }

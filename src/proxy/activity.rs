@@ -43,7 +43,7 @@ pub(super) enum Expired {
 }
 
 impl Activity {
-    pub fn new(header_timeout: Duration, multiplexed: bool) -> Arc<Self> {
+    pub(super) fn new(header_timeout: Duration, multiplexed: bool) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             header_timeout,
@@ -67,14 +67,14 @@ impl Activity {
     }
 
     /// A request has arrived whole; the guard is held until its answer is sent.
-    pub fn request(self: &Arc<Self>) -> InFlight {
+    pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.head_since.store(NO_HEAD, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
     /// When this connection must end unless something happens, and why; `None` while it is busy.
-    pub fn deadline(&self) -> Option<(Instant, Expired)> {
+    pub(super) fn deadline(&self) -> Option<(Instant, Expired)> {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return None;
         }
@@ -107,7 +107,7 @@ pub(super) struct Noted<S> {
 }
 
 impl<S> Noted<S> {
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 }

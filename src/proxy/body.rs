@@ -32,11 +32,11 @@ enum Content {
 }
 
 impl ResponseBody {
-    pub fn ours(bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn ours(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Ours(bytes.into()), in_flight: None }
     }
 
-    pub fn upstream(incoming: Incoming, lease: Lease<RequestBody>) -> Self {
+    pub(super) fn upstream(incoming: Incoming, lease: Lease<RequestBody>) -> Self {
         let content = if incoming.is_end_stream() {
             lease.give_back();
             Content::Empty
@@ -47,7 +47,7 @@ impl ResponseBody {
     }
 
     /// Counts the request as in flight until this body is gone.
-    pub fn counted(mut self, in_flight: InFlight) -> Self {
+    pub(super) fn counted(mut self, in_flight: InFlight) -> Self {
         self.in_flight = Some(in_flight);
         self
     }
@@ -104,7 +104,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub fn new() -> Rc<Self> {
+    pub(super) fn new() -> Rc<Self> {
         Rc::new(Self { moved: Cell::new(Instant::now()), over_limit: Cell::new(false) })
     }
 }
@@ -121,7 +121,7 @@ struct Streaming {
 
 impl RequestBody {
     /// `limit` is the most bytes that may pass.
-    pub fn new(incoming: Incoming, progress: Rc<Progress>, limit: Option<u64>) -> Self {
+    pub(super) fn new(incoming: Incoming, progress: Rc<Progress>, limit: Option<u64>) -> Self {
         if incoming.is_end_stream() { Self(None) } else { Self(Some(Streaming { incoming, progress, left: limit })) }
     }
 }

@@ -172,6 +172,7 @@ struct LocalExecutor;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
+        #[expect(clippy::disallowed_methods, reason = "hyper owns the stream: it ends with its connection")]
         tokio::task::spawn_local(async move {
             future.await;
         });

@@ -26,7 +26,7 @@ pub(super) enum Document {
 
 impl Document {
     /// The document at `path`, which is compared byte for byte.
-    pub fn at(path: &str) -> Option<Self> {
+    pub(super) fn at(path: &str) -> Option<Self> {
         match path {
             SERVER_PATH => Some(Self::Server),
             CLIENT_PATH => Some(Self::Client),
@@ -38,7 +38,7 @@ impl Document {
 }
 
 impl Documents {
-    pub fn new(server: &Server) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
         let public = &server.public_host;
         let support = server.support.as_ref().map(|support| serde_json::json!(support).to_string());
         let age = server.cache_max_age.as_secs();
@@ -52,7 +52,7 @@ impl Documents {
     }
 
     /// The body, or `None` where it is not set: a clean 404.
-    pub fn body(&self, document: Document) -> Option<Bytes> {
+    pub(super) fn body(&self, document: Document) -> Option<Bytes> {
         match document {
             Document::Server => Some(self.server.clone()),
             Document::Client => Some(self.client.clone()),
@@ -62,7 +62,7 @@ impl Documents {
     }
 
     /// How long the answer, present or not, may be kept.
-    pub fn cache_control(&self) -> &HeaderValue {
+    pub(super) fn cache_control(&self) -> &HeaderValue {
         &self.cache_control
     }
 }

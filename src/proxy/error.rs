@@ -36,7 +36,7 @@ pub(super) enum ProxyError {
 }
 
 impl ProxyError {
-    pub fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::BadHost | Self::BadTarget => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -50,7 +50,7 @@ impl ProxyError {
     }
 
     /// The body, per "Standard error response" of the client-server API.
-    pub fn body(self) -> String {
+    pub(super) fn body(self) -> String {
         let code = match self {
             Self::TooLarge => ErrorCode::TooLarge,
             Self::NotRouted | Self::MethodNotAllowed => ErrorCode::Unrecognized,
@@ -62,7 +62,7 @@ impl ProxyError {
     }
 
     /// Whether a preflight can be answered in the homeserver's stead: it says nothing about state.
-    pub fn answers_preflight(self, method: &Method) -> bool {
+    pub(super) fn answers_preflight(self, method: &Method) -> bool {
         method == Method::OPTIONS && matches!(self, Self::Unreachable | Self::BadAnswer | Self::Timeout)
     }
 }

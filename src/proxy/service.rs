@@ -61,7 +61,7 @@ pub(super) struct Service {
 
 impl Service {
     /// Answers one request. It always has an answer; failures become Matrix errors here.
-    pub async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    pub(super) async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
         let in_flight = self.activity.request();
         let method = request.method().clone();
         let serving = self.shared.serving.load_full();

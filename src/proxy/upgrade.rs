@@ -6,6 +6,7 @@ use hyper_util::rt::TokioIo;
 /// Joins two connections once both have switched. The task ends with either connection, and with
 /// its worker.
 pub(super) fn join(downstream: OnUpgrade, upstream: OnUpgrade) {
+    #[expect(clippy::disallowed_methods, reason = "owned by the worker's LocalSet; it ends with either side")]
     tokio::task::spawn_local(async move {
         let joined = async {
             let (downstream, upstream) = tokio::try_join!(downstream, upstream)?;

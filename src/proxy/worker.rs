@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// What workers share, and nothing else.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Worker {
         let pools = Rc::new(Pools::default());
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
-        let mut accepting = Vec::new();
+        let mut accepting = JoinSet::new();
         for listener in self.listeners.iter() {
             let acceptor = Acceptor::new(listener)?;
             let (shared, pools, drain) = (Arc::clone(&self.shared), Rc::clone(&pools), self.drain.clone());
@@ -55,17 +55,18 @@ impl Worker {
             let serve = move |accepted| {
                 let connection = connection::serve(accepted, Arc::clone(&shared), Rc::clone(&pools), drain.clone());
                 let alive = alive.clone();
+                #[expect(clippy::disallowed_methods, reason = "the worker waits for `alive` to be dropped")]
                 tokio::task::spawn_local(async move {
                     connection.await;
                     drop(alive);
                 });
             };
-            accepting.push(tokio::task::spawn_local(acceptor.run(self.drain.clone(), serve)));
+            accepting.spawn_local(acceptor.run(self.drain.clone(), serve));
         }
         drop(alive);
         drop(self.listeners);
-        for task in accepting {
-            task.await.map_err(io::Error::other)?;
+        while let Some(ended) = accepting.join_next().await {
+            ended.map_err(io::Error::other)?;
         }
         connections.finished().await;
         Ok(())

@@ -103,6 +103,7 @@ where
         builder.max_buf_size(BUFFER).max_headers(MAX_HEADERS);
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
         // Ends when the sender is dropped and the exchange is over: its owner is the lease or pool.
+        #[expect(clippy::disallowed_methods, reason = "owned by the lease or pool that holds its sender")]
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "an upstream connection ended");
