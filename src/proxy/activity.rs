@@ -33,7 +33,7 @@ pub(super) struct Activity {
     multiplexed: bool,
 }
 
-/// Why a connection has to end.
+/// What a connection that is not busy lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
     /// No request for too long.
@@ -73,19 +73,31 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
-    /// When this connection must end unless something happens, and why; `None` while it is busy.
-    pub(super) fn deadline(&self) -> Option<(Instant, Expired)> {
+    /// What this connection waits for, if it is not busy.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let at = |milliseconds: i64, limit| {
-            self.began + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)) + limit
-        };
-        match self.head_since.load(Ordering::Relaxed) {
-            NO_HEAD => Some((at(self.resting_since.load(Ordering::Relaxed), IDLE), Expired::Resting)),
-            since => Some((at(since, self.header_timeout), Expired::Head)),
-        }
+        let at = |milliseconds: i64| self.began + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+        Some(match self.head_since.load(Ordering::Relaxed) {
+            NO_HEAD => {
+                let since = at(self.resting_since.load(Ordering::Relaxed));
+                Waiting { since, until: since + IDLE, what: Expired::Resting }
+            }
+            since => Waiting { since: at(since), until: at(since) + self.header_timeout, what: Expired::Head },
+        })
     }
+}
+
+/// A wait for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// When it began.
+    pub(super) since: Instant,
+    /// When it must be over.
+    pub(super) until: Instant,
+    /// What is waited for.
+    pub(super) what: Expired,
 }
 
 /// A request whose answer is not sent yet.
@@ -156,7 +168,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_what_happens() {
         let activity = Activity::new(Duration::from_secs(10), false);
-        let due_in = || activity.deadline().map(|(at, why)| ((at - Instant::now()).as_secs(), why));
+        let due_in = || activity.waiting().map(|wait| ((wait.until - Instant::now()).as_secs(), wait.what));
         assert_eq!(due_in(), Some((10, Expired::Head)), "the first head is due at once");
         let request = activity.request();
         assert_eq!(due_in(), None);

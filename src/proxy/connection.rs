@@ -16,9 +16,10 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 /// Largest request head. Synapse itself takes 16 KiB; twice that leaves the verdict to it.
 const MAX_HEAD: usize = 32 * 1024;
@@ -116,6 +117,10 @@ where
     drive(pin!(connection), &activity, drain, |connection| connection.graceful_shutdown()).await
 }
 
+/// How long a connection that was told to end may take over its goodbye. (HTTP/2 sends two GOAWAY
+/// frames and waits for an answer between them.)
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// Runs a connection until it ends, rests too long, drips a head, or draining lets it finish.
 async fn drive<C>(
     mut connection: Pin<&mut C>,
@@ -127,40 +132,41 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut draining = pin!(drain.started());
-    let mut has_drained = false;
+    // Set once the connection has been told to end.
+    let mut goodbye: Option<Instant> = None;
     // Armed late and re-armed only when it fires or must fire earlier, so that a busy connection
     // never touches the timer.
-    let mut timer = pin!(sleep_until(tokio::time::Instant::now()));
+    let mut timer = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(ended.map_err(Into::into));
             }
-            if !has_drained && draining.as_mut().poll(cx).is_ready() {
-                has_drained = true;
+            if goodbye.is_none() && draining.as_mut().poll(cx).is_ready() {
+                goodbye = Some(Instant::now() + GOODBYE);
                 shut_down(connection.as_mut());
                 continue;
             }
-            let Some((deadline, why)) = activity.deadline() else {
+            let Some(waiting) = activity.waiting() else {
                 return Poll::Pending;
             };
-            if deadline < timer.deadline() || timer.as_mut().poll(cx).is_ready() {
-                if deadline <= tokio::time::Instant::now() {
-                    // A rest ends as the protocol has it; a dripped head has nothing to end.
-                    if why == Expired::Resting && !has_drained {
-                        has_drained = true;
-                        shut_down(connection.as_mut());
-                        continue;
-                    }
-                    return Poll::Ready(Ok(()));
+            // The last answer may still be on its way out when the rest begins.
+            let deadline = goodbye.map_or(waiting.until, |goodbye| goodbye.max(waiting.since + GOODBYE));
+            if deadline <= Instant::now() {
+                // A rest ends as the protocol has it; a dripped head has nothing to end.
+                if goodbye.is_none() && waiting.what == Expired::Resting {
+                    goodbye = Some(Instant::now() + GOODBYE);
+                    shut_down(connection.as_mut());
+                    continue;
                 }
-                timer.as_mut().reset(deadline);
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                continue;
+                return Poll::Ready(Ok(()));
             }
-            return Poll::Pending;
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
     })
     .await
