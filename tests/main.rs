@@ -21,4 +21,5 @@
 
 mod architecture;
 mod peers;
+mod readme;
 mod support;
