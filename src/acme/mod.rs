@@ -108,7 +108,7 @@ impl Manager {
     /// Keeps one certificate valid.
     async fn keep(&self, names: &[Host]) {
         let Some(first) = names.first() else { return };
-        let shown = list(names);
+        let shown = Host::list(names);
         let mut current = self.load(names).await;
         loop {
             let ledger = match Ledger::load(&self.parts.store, &self.ca, first).await {
@@ -151,7 +151,7 @@ impl Manager {
                 Ok(content) => return self.accept_stored(names, content).await,
                 Err(error) => {
                     // A load error is not "not found": ordering now could be the fifth this week.
-                    tracing::error!(names = %list(names), error = %Chain(&error), "the stored certificate cannot be read");
+                    tracing::error!(names = %Host::list(names), error = %Chain(&error), "the stored certificate cannot be read");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }
@@ -189,7 +189,7 @@ impl Manager {
     async fn attempt(&self, names: &[Host], mut ledger: Ledger) -> Result<Arc<Certificate>, Attempt> {
         let Ok(_permit) = self.permits.acquire().await else { return Err(Attempt::Failed) };
         let Some(first) = names.first() else { return Err(Attempt::Failed) };
-        let shown = list(names);
+        let shown = Host::list(names);
         // Recorded as failed before it begins: a crash half-way counts, or a crash loop would not.
         ledger.begin(self.parts.clock.now());
         self.save(&ledger, first).await?;
@@ -209,7 +209,7 @@ impl Manager {
                 }
                 Err(OrderError::Validation { failed, reason }) => {
                     tracing::warn!(
-                        names = %list(&failed), challenge = challenge.as_str(), %reason,
+                        names = %Host::list(&failed), challenge = challenge.as_str(), %reason,
                         "the CA could not validate; remedy: {}", remedy(challenge)
                     );
                     ledger.failed_type(challenge, &failed);
@@ -280,9 +280,4 @@ fn certificate_key(first: &Host) -> String {
 fn ca_key(directory: &str) -> String {
     let plain = directory.trim_start_matches("https://");
     plain.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect()
-}
-
-fn list(names: &[Host]) -> String {
-    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    names.join(",")
 }

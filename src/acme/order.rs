@@ -227,7 +227,7 @@ async fn validation_error(order: &mut Order, names: &[Host], error: Option<Error
         let name = authorization.identifier().to_string();
         let said = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
         reasons.extend(said.map(|problem| format!("{name}: {problem}")));
-        failed.extend(names.iter().filter(|host| plain(host) == name).cloned());
+        failed.extend(names.iter().filter(|host| host.plain() == name).cloned());
     }
     match error {
         // Not a validation: the CA refused, or is away.
@@ -239,17 +239,10 @@ async fn validation_error(order: &mut Order, names: &[Host], error: Option<Error
     }
 }
 
-fn plain(host: &Host) -> String {
-    match host {
-        Host::Dns(name) => name.clone(),
-        Host::Ip(address) => address.to_string(),
-    }
-}
-
 /// A fresh P-256 key and a request for `names`.
 fn signing_request(names: &[Host]) -> Result<(KeyPair, Vec<u8>), OrderError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::new(names.iter().map(plain).collect::<Vec<_>>())?;
+    let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
     // A default subject would be somebody else's; CAs put the names where they belong.
     params.distinguished_name = rcgen::DistinguishedName::new();
     let request = params.serialize_request(&key)?;

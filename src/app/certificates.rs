@@ -74,7 +74,7 @@ impl Certificates {
                     return Err(StartError::NoCertificate);
                 }
                 for order in &orders {
-                    tracing::error!(names = %list(&order.names), "no file covers these names; their handshakes are refused");
+                    tracing::error!(names = %Host::list(&order.names), "no file covers these names; their handshakes are refused");
                 }
                 Prepared::Files
             }
@@ -116,7 +116,7 @@ impl Certificates {
             Prepared::Acme(manager) => {
                 for order in &orders {
                     if !order.names.iter().all(|name| self.published.covers(name)) {
-                        tracing::warn!(names = %list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
+                        tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
                 tokio::join!(manager.run(orders), self.follow());
@@ -184,7 +184,7 @@ impl Certificates {
             match authority.issue(&order.names, now) {
                 Ok((certificate, _)) => self.published.publish(slot, Arc::new(certificate)),
                 Err(error) => {
-                    tracing::error!(names = %list(&order.names), error = %Chain(&error), "the internal CA failed");
+                    tracing::error!(names = %Host::list(&order.names), error = %Chain(&error), "the internal CA failed");
                 }
             }
         }
@@ -223,9 +223,4 @@ fn acme_roots(config: &Config) -> Result<rustls::RootCertStore, StartError> {
         add().map_err(|source| StartError::CaFile { path: path.clone(), source })?;
     }
     Ok(trusted)
-}
-
-fn list(names: &[Host]) -> String {
-    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    names.join(",")
 }

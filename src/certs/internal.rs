@@ -118,11 +118,7 @@ impl Authority {
     /// Issues a certificate for `names`, with its key, as PEM.
     pub fn issue(&self, names: &[Host], now: Timestamp) -> Result<(Certificate, String), AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let plain = names.iter().map(|name| match name {
-            Host::Dns(name) => name.clone(),
-            Host::Ip(address) => address.to_string(),
-        });
-        let mut params = CertificateParams::new(plain.collect::<Vec<_>>())?;
+        let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
         params.distinguished_name = DistinguishedName::new();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

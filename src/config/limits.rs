@@ -10,9 +10,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest request body in bytes; `None` leaves the decision to the homeserver.
     pub max_body: Option<u64>,
-    /// From the end of one request to the last header byte of the next, and for the handshake.
+    /// For the handshake, and from the first to the last byte of a request's head.
     pub header_timeout: Duration,
-    /// From the end of the request to the first byte of the answer.
+    /// From the last movement of the request's body to the first byte of the answer.
     pub first_byte_timeout: Duration,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,

@@ -43,6 +43,11 @@ impl Host {
         if let Some(bad) = text.chars().find(|c| !is_name_char(*c)) {
             return Err(InvalidName::BadCharacter(bad));
         }
+        // A trailing dot makes another text of the same name: certificates, signatures and peers' caches
+        // would disagree about it.
+        if text.split('.').any(str::is_empty) {
+            return Err(InvalidName::EmptyLabel);
+        }
         Ok(Self::Dns(text.to_ascii_lowercase()))
     }
 
@@ -52,6 +57,20 @@ impl Host {
             Self::Dns(name) => Some(name),
             Self::Ip(_) => None,
         }
+    }
+
+    /// The host as certificates and CAs write it: IPv6 without brackets.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Dns(name) => name.clone(),
+            Self::Ip(address) => address.to_string(),
+        }
+    }
+
+    /// Several hosts for people.
+    pub fn list(hosts: &[Self]) -> String {
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        hosts.join(",")
     }
 
     /// True for an IP literal: such names have no well-known, no SRV and no SNI.
@@ -159,6 +178,9 @@ pub enum InvalidName {
     /// Longer than DNS allows.
     #[error("longer than the 255 characters a name may have")]
     TooLong,
+    /// Two dots in a row, or one at either end.
+    #[error("a dot stands at an end or beside another; write \"example.com\" without it")]
+    EmptyLabel,
     /// A character outside the grammar.
     #[error("the character {0:?} is not allowed; a name holds letters, digits, '-' and '.'")]
     BadCharacter(char),
@@ -212,6 +234,10 @@ mod tests {
             "::1",
             "a:1:2",
             "ä.org",
+            "example.com.",
+            ".example.com",
+            "a..b",
+            "..",
         ] {
             assert!(ServerName::parse(bad).is_err(), "{bad:?} must be refused");
         }

@@ -6,14 +6,20 @@
 
 use super::owner;
 use crate::config::Addresses;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// Connections that may wait to be accepted. The kernel caps it at net.core.somaxconn, 4096 on
 /// current systems.
 const BACKLOG: i32 = 4096;
+
+/// A silent connection is probed after two minutes and then every 30 seconds; the kernel gives it up
+/// after nine probes, so after six and a half minutes in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,8 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // Accepted sockets inherit it: small answers must not wait for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
+    // So is this: a peer that vanished without a word (a phone that left its network) is found out.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -102,6 +110,9 @@ fn no_ipv6(error: &io::Error) -> bool {
 fn remedy(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => match owner::of_port(address) {
+            Some(owner) if owner.id == std::process::id() => {
+                "; another of the configured listeners has it (\"[::]\" is IPv4 too): write each port once".to_owned()
+            }
             Some(owner) => format!("; it is held by {owner}: stop that program, or listen elsewhere"),
             None => "; another program holds it: see ss -ltnp, stop that program, or listen elsewhere".to_owned(),
         },
@@ -122,13 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn port_0_is_resolved_and_a_taken_port_names_its_holder() {
+    fn port_0_is_resolved_and_a_port_taken_twice_is_told() {
         let first = bind_all(Role::Https, &addresses(&["127.0.0.1:0"])).unwrap().remove(0);
         assert_ne!(first.address.port(), 0);
         let error = bind_all(Role::Federation, &addresses(&[&first.address.to_string()])).unwrap_err().to_string();
-        let holder = format!("(process {})", std::process::id());
         assert!(error.starts_with("listen.federation cannot take 127.0.0.1:"), "{error}");
-        assert!(error.contains(&holder), "{error}");
+        assert!(error.contains("another of the configured listeners"), "{error}");
     }
 
     #[test]

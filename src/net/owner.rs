@@ -1,13 +1,27 @@
 //! Which process holds a port, as far as the system lets this one see.
 
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 
 /// The state of a listening socket in /proc/net/tcp (TCP_LISTEN of the kernel).
 const LISTEN: &str = "0A";
 
-/// `nginx (process 812)`, if it can be told.
-pub(super) fn of_port(address: SocketAddr) -> Option<String> {
+/// A process that listens.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) id: u32,
+    command: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.command, self.id)
+    }
+}
+
+/// Who listens on the port, if it can be told.
+pub(super) fn of_port(address: SocketAddr) -> Option<Owner> {
     let inodes: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
@@ -16,15 +30,13 @@ pub(super) fn of_port(address: SocketAddr) -> Option<String> {
     let wanted: Vec<_> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let name = process.file_name();
-        let Some(id) = name.to_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) else {
-            continue;
-        };
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // Other users' descriptors are not ours to read; then the process stays unnamed.
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
         let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         if targets.any(|target| wanted.iter().any(|wanted| target.as_os_str() == wanted.as_str())) {
             let command = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (process {id})", command.trim()));
+            return Some(Owner { id, command: command.trim().to_owned() });
         }
     }
     None

@@ -2,8 +2,8 @@
 //!
 //! hyper's own timer cannot tell a connection that rests between two requests (fine for a minute)
 //! from one that drips a head (an attack after ten seconds). Here the stream notes the first byte
-//! after a rest and the service notes requests; the deadline follows from both. The state is an
-//! atomic pair because hyper wants streams that may upgrade to be `Send`; it never leaves its thread.
+//! after a rest and the service notes requests; the deadline follows from both. The state is
+//! atomic because hyper wants streams that may upgrade to be `Send`; it never leaves its thread.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
@@ -66,6 +66,13 @@ impl Activity {
         }
     }
 
+    /// Bytes have left while no request is in flight: the end of an answer that waited in a buffer.
+    fn bytes_left(&self) {
+        if self.in_flight.load(Ordering::Relaxed) == 0 {
+            self.resting_since.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
     /// A request has arrived whole; the guard is held until its answer is sent.
     pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.head_since.store(NO_HEAD, Ordering::Relaxed);
@@ -100,7 +107,7 @@ pub(super) struct Waiting {
     pub(super) what: Expired,
 }
 
-/// A request whose answer is not sent yet.
+/// A request whose answer has not been handed to the protocol whole.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
@@ -111,7 +118,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A stream that notes arriving bytes.
+/// A stream that notes arriving and leaving bytes.
 #[derive(Debug)]
 pub(super) struct Noted<S> {
     stream: S,
@@ -137,7 +144,12 @@ impl<S: Read + Unpin> Read for Noted<S> {
 
 impl<S: Write + Unpin> Write for Noted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if matches!(result, Poll::Ready(Ok(1..))) {
+            this.activity.bytes_left();
+        }
+        result
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,7 +169,12 @@ impl<S: Write + Unpin> Write for Noted<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if matches!(result, Poll::Ready(Ok(1..))) {
+            this.activity.bytes_left();
+        }
+        result
     }
 }
 

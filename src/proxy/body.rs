@@ -46,6 +46,22 @@ impl ResponseBody {
         Self { content, in_flight: None }
     }
 
+    /// The length of content of ours.
+    pub(super) fn our_length(&self) -> Option<usize> {
+        match &self.content {
+            Content::Ours(bytes) => Some(bytes.len()),
+            Content::Empty | Content::Upstream(..) => None,
+        }
+    }
+
+    /// The same without content of ours: the answer to HEAD. What comes from an upstream has none.
+    pub(super) fn head_only(self) -> Self {
+        match self.content {
+            Content::Ours(_) => Self { content: Content::Empty, ..self },
+            Content::Empty | Content::Upstream(..) => self,
+        }
+    }
+
     /// Counts the request as in flight until this body is gone.
     pub(super) fn counted(mut self, in_flight: InFlight) -> Self {
         self.in_flight = Some(in_flight);
@@ -136,10 +152,20 @@ impl Body for RequestBody {
         };
         let frame = std::task::ready!(Pin::new(&mut streaming.incoming).poll_frame(cx));
         streaming.progress.moved.set(Instant::now());
-        let Some(Ok(frame)) = frame else {
-            return Poll::Ready(frame.map(|failed| failed.map_err(Into::into)));
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            // A reset without an error code ends hyper's stream as if it were complete.
+            None if !streaming.incoming.is_end_stream() => {
+                return Poll::Ready(Some(Err("the request body broke off".into())));
+            }
+            None => return Poll::Ready(None),
         };
-        if let (Some(data), Some(left)) = (frame.data_ref(), &mut streaming.left) {
+        let Some(data) = frame.data_ref() else {
+            // Trailers come last. No homeserver reads any, and a forged address could hide there.
+            return Poll::Ready(None);
+        };
+        if let Some(left) = &mut streaming.left {
             match left.checked_sub(u64::try_from(data.len()).unwrap_or(u64::MAX)) {
                 Some(rest) => *left = rest,
                 None => {

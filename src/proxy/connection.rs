@@ -19,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Largest request head. Synapse itself takes 16 KiB; twice that leaves the verdict to it.
 const MAX_HEAD: usize = 32 * 1024;
@@ -40,16 +40,19 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// How much of a download may wait in memory for a slow client.
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// How long a handshake under way may still take when the program stops.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
 /// Serves an accepted connection to its end.
-pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>, pools: Rc<Pools>, drain: Watch) {
+pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>, pools: Rc<Pools>, drain: Watch, alive: Watch) {
     let Accepted { stream, peer, role } = accepted;
     let ended = match role {
         Role::Http => {
             let activity = Activity::new(shared.serving.load().limits.header_timeout, false);
-            let service = Service { shared, pools, activity, client: peer.ip(), arrival: Arrival::Plain };
+            let service = Service { shared, pools, activity, client: peer.ip(), arrival: Arrival::Plain, alive };
             http1(stream, Rc::new(service), drain).await
         }
-        Role::Https | Role::Federation => tls(stream, peer.ip(), shared, pools, drain).await,
+        Role::Https | Role::Federation => tls(stream, peer.ip(), shared, pools, drain, alive).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, listener = %role, error = %Chain(error.as_ref()), "a connection ended early");
@@ -63,16 +66,21 @@ async fn tls(
     client: std::net::IpAddr,
     shared: Arc<Shared>,
     pools: Rc<Pools>,
-    drain: Watch,
+    mut drain: Watch,
+    alive: Watch,
 ) -> Ended {
     let serving = shared.serving.load_full();
     let limit = serving.limits.header_timeout;
-    let Some(handshake) = tls::handshake(stream, &serving.tls, &shared.challenges, limit).await? else {
-        return Ok(());
+    let handshake = tokio::select! {
+        biased;
+        finished = tls::handshake(stream, &serving.tls, &shared.challenges, limit) => finished?,
+        // A client that says nothing must not delay the stop.
+        () = async { drain.started().await; sleep(HANDSHAKE_GRACE).await } => return Ok(()),
     };
+    let Some(handshake) = handshake else { return Ok(()) };
     drop(serving);
     let activity = Activity::new(limit, handshake.http2);
-    let service = Rc::new(Service { shared, pools, activity, client, arrival: Arrival::Tls(handshake.name) });
+    let service = Rc::new(Service { shared, pools, activity, client, arrival: Arrival::Tls(handshake.name), alive });
     match handshake.http2 {
         true => http2(handshake.stream, service, drain).await,
         false => http1(handshake.stream, service, drain).await,

@@ -4,6 +4,7 @@ use super::body::{Progress, RequestBody, ResponseBody};
 use super::error::ProxyError;
 use super::headers;
 use super::upgrade;
+use crate::drain::Watch;
 use crate::telemetry::log::Chain;
 use crate::upstream::{Pool, SendError};
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
@@ -22,7 +23,8 @@ pub(super) struct Forwarding<'a> {
     pub host: &'a HeaderValue,
     pub max_body: Option<u64>,
     pub first_byte_timeout: Duration,
-    pub hsts: Option<&'a HeaderValue>,
+    /// For what outlives the request.
+    pub alive: &'a Watch,
 }
 
 /// Forwards `request` through `pool`.
@@ -67,13 +69,13 @@ pub(super) async fn forward(
             tracing::warn!(upstream = %pool.address(), "switched protocols unasked");
             return Err(ProxyError::BadAnswer);
         };
-        upgrade::join(downstream, hyper::upgrade::on(&mut response));
-        headers::to_downstream(response.headers_mut(), None);
+        upgrade::join(downstream, hyper::upgrade::on(&mut response), forwarding.alive.clone());
+        headers::to_downstream(response.headers_mut());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return Ok(response.map(|_| ResponseBody::default()));
     }
-    headers::to_downstream(response.headers_mut(), forwarding.hsts);
+    headers::to_downstream(response.headers_mut());
     Ok(response.map(|incoming| ResponseBody::upstream(incoming, lease)))
 }
 

@@ -5,8 +5,8 @@
 //! direction. Whatever claims to be the client's address is replaced by the one that is.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use std::net::IpAddr;
 
@@ -23,8 +23,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// Lines by which some homeserver or framework would learn a client's address or scheme.
-const FORWARDING: [&str; 10] = [
+const FORWARDING: [&str; 11] = [
     "forwarded",
+    "client-ip",
     "x-real-ip",
     "true-client-ip",
     "x-client-ip",
@@ -36,19 +37,18 @@ const FORWARDING: [&str; 10] = [
     "x-original-forwarded-for",
 ];
 
-/// Turns the client's header lines into the upstream's. Returns whether the client asked for a
-/// WebSocket.
+/// Turns the client's header lines into the upstream's.
 pub(super) fn to_upstream(headers: &mut HeaderMap, client: IpAddr, host: &HeaderValue) {
     remove_hop_by_hop(headers);
     // The body is read as soon as the upstream takes it, and that is when the client is told to go on.
     headers.remove(EXPECT);
-    for name in FORWARDING {
+    // Trailers are not forwarded, so nobody is told to expect them.
+    headers.remove(TRAILER);
+    let claims: Vec<_> = headers.keys().filter(|name| claims_an_address(name)).cloned().collect();
+    for name in claims {
         headers.remove(name);
     }
-    let forwarded: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
-    for name in forwarded {
-        headers.remove(name);
-    }
+    join_cookies(headers);
     // One plain address: Synapse reads the first of a list, others the last.
     if let Ok(address) = HeaderValue::from_str(&client.to_string()) {
         headers.insert("x-forwarded-for", address.clone());
@@ -60,10 +60,26 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, client: IpAddr, host: &Header
 }
 
 /// Turns the upstream's header lines into the client's.
-pub(super) fn to_downstream(headers: &mut HeaderMap, hsts: Option<&HeaderValue>) {
+pub(super) fn to_downstream(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    if let Some(hsts) = hsts {
-        headers.entry("strict-transport-security").or_insert_with(|| hsts.clone());
+}
+
+/// Whether a line claims to say who the client is. CGI and its heirs take `_` for `-`.
+fn claims_an_address(name: &HeaderName) -> bool {
+    let name = name.as_str().replace('_', "-");
+    name.starts_with("x-forwarded") || FORWARDING.contains(&name.as_str())
+}
+
+/// HTTP/2 lets a client send its cookies as several lines; HTTP/1.1 knows one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let crumbs = [first, second].into_iter().chain(crumbs).map(HeaderValue::as_bytes);
+    let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
     }
 }
 
@@ -133,6 +149,10 @@ mod tests {
             ("x-real-ip", "6.6.6.6"),
             ("cf-connecting-ip", "6.6.6.6"),
             ("true-client-ip", "6.6.6.6"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded", "for=6.6.6.6"),
+            ("client-ip", "6.6.6.6"),
+            ("trailer", "X-Forwarded-For"),
         ]);
         assert_eq!(forged, OURS);
     }
@@ -157,6 +177,12 @@ mod tests {
             .extend(["authorization: X-Matrix a", "authorization: X-Matrix b", "content-length: 3"].map(str::to_owned));
         expected.sort();
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_line() {
+        let lines = sent(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
+        assert!(lines.contains(&"cookie: a=1; b=2; c=3".to_owned()), "{lines:?}");
     }
 
     #[test]

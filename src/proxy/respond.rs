@@ -1,7 +1,7 @@
 //! Answers that this program makes itself.
 //!
-//! Every one of them carries CORS headers, errors too: without them a web client cannot read why a
-//! request failed.
+//! Every one of them but a challenge's carries CORS headers, errors too: without them a web client
+//! cannot read why a request failed.
 
 use super::body::ResponseBody;
 use super::documents::{Document, Documents};
@@ -46,6 +46,7 @@ pub(super) fn preflight() -> Response<ResponseBody> {
 pub(super) fn well_known(documents: &Documents, document: Document, method: &Method) -> Response<ResponseBody> {
     let mut response = match documents.body(document) {
         _ if method == Method::OPTIONS => preflight(),
+        _ if !matches!(*method, Method::GET | Method::HEAD) => error(ProxyError::MethodNotAllowed),
         Some(body) => {
             let mut response = Response::new(ResponseBody::ours(body));
             response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -66,13 +67,16 @@ pub(super) fn challenge(key_authorization: String) -> Response<ResponseBody> {
 }
 
 /// To https. Never 308: Synapse's well-known client does not follow it.
-pub(super) fn redirect(location: &str) -> Response<ResponseBody> {
+pub(super) fn redirect(location: &str, cache_control: Option<&HeaderValue>) -> Response<ResponseBody> {
     let Ok(location) = HeaderValue::from_str(location) else {
         return error(ProxyError::BadTarget);
     };
     let mut response = Response::new(ResponseBody::default());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(LOCATION, location);
+    if let Some(cache_control) = cache_control {
+        response.headers_mut().insert(CACHE_CONTROL, cache_control.clone());
+    }
     add_cors(response.headers_mut());
     response
 }

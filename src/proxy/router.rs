@@ -6,7 +6,7 @@ use super::serving::{ServedServer, Serving};
 use super::target::{self, Access};
 use crate::config::UpstreamAddress;
 use crate::matrix::Host;
-use http::Method;
+use http::{HeaderValue, Method};
 use std::net::IpAddr;
 
 /// A request as far as routing looks at it.
@@ -51,10 +51,7 @@ fn route_site<'a>(server: &'a ServedServer, site: &'a UpstreamAddress, asked: &A
 
 fn route_matrix<'a>(serving: &Serving, server: &'a ServedServer, asked: &Asked<'_>) -> Route<'a> {
     if let Some(document) = Document::at(asked.path) {
-        return match *asked.method {
-            Method::GET | Method::HEAD | Method::OPTIONS => Route::WellKnown(server, document),
-            _ => Route::Refuse(ProxyError::MethodNotAllowed),
-        };
+        return Route::WellKnown(server, document);
     }
     match target::access(asked.path) {
         Access::Public => Route::Forward(&server.homeserver),
@@ -68,19 +65,23 @@ fn route_matrix<'a>(serving: &Serving, server: &'a ServedServer, asked: &Asked<'
 
 /// The decision for a request on port 80 that is no challenge.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PlainRoute {
-    /// To this origin (`https://host[:port]`).
-    Redirect(String),
+pub(super) enum PlainRoute<'a> {
+    /// To this origin (`https://host[:port]`). Peers cache the way to a document as long as itself.
+    Redirect {
+        origin: String,
+        cache_control: Option<&'a HeaderValue>,
+    },
     Refuse(ProxyError),
 }
 
 /// Routes a request on port 80: a redirect for served names, except for APIs. A client that sends
 /// its token in plain text must notice, not be led on to do so with every request.
-pub(super) fn route_plain(serving: &Serving, asked: &Asked<'_>) -> PlainRoute {
+pub(super) fn route_plain<'a>(serving: &'a Serving, asked: &Asked<'_>) -> PlainRoute<'a> {
     let Some(owner) = serving.names.owner(asked.host) else {
         return PlainRoute::Refuse(ProxyError::Misdirected);
     };
-    let is_api = target::is_matrix(asked.path) && Document::at(asked.path).is_none();
+    let document = Document::at(asked.path);
+    let is_api = target::is_matrix(asked.path) && document.is_none();
     if owner.server.is_some() && (is_api || target::access(asked.path) != Access::Closed) {
         return PlainRoute::Refuse(ProxyError::PlainText);
     }
@@ -89,7 +90,10 @@ pub(super) fn route_plain(serving: &Serving, asked: &Asked<'_>) -> PlainRoute {
     }
     let server = owner.server.and_then(|index| serving.servers.get(index));
     let public = server.filter(|server| server.public_host == *asked.host).map(|server| server.public_port);
-    PlainRoute::Redirect(crate::matrix::well_known::base_url(asked.host, public.unwrap_or(443)))
+    PlainRoute::Redirect {
+        origin: crate::matrix::well_known::base_url(asked.host, public.unwrap_or(443)),
+        cache_control: server.filter(|_| document.is_some()).map(|server| server.documents.cache_control()),
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +155,7 @@ mod tests {
             assert_eq!(decide(Method::GET, host, path, "192.0.2.1"), expected, "{host}{path}");
         }
         assert_eq!(decide(Method::GET, "two.example", "/_synapse/admin/x", "10.1.2.3"), "http://127.0.0.1:2");
-        assert_eq!(decide(Method::PUT, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "405");
+        assert_eq!(decide(Method::PUT, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "Server");
         assert_eq!(decide(Method::OPTIONS, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "Server");
     }
 
@@ -162,10 +166,12 @@ mod tests {
             let host = Host::parse(host).unwrap();
             route_plain(&serving, &Asked { method: &method, host: &host, path, client: [192, 0, 2, 1].into() })
         };
-        let redirect = |origin: &str| PlainRoute::Redirect(origin.to_owned());
+        let redirect = |origin: &str| PlainRoute::Redirect { origin: origin.to_owned(), cache_control: None };
         assert_eq!(plain(Method::GET, "two.example", "/"), redirect("https://two.example"));
         assert_eq!(plain(Method::GET, "matrix.one.example", "/x"), redirect("https://matrix.one.example:8443"));
-        assert_eq!(plain(Method::GET, "one.example", "/.well-known/matrix/server"), redirect("https://one.example"));
+        let age = HeaderValue::from_static("public, max-age=3600");
+        let cached = PlainRoute::Redirect { origin: "https://one.example".to_owned(), cache_control: Some(&age) };
+        assert_eq!(plain(Method::GET, "one.example", "/.well-known/matrix/server"), cached);
         let refused = PlainRoute::Refuse(ProxyError::PlainText);
         assert_eq!(plain(Method::GET, "two.example", "/_matrix/client/versions"), refused);
         assert_eq!(plain(Method::GET, "two.example", "/%5Fmatrix/x"), refused);

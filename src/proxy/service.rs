@@ -2,7 +2,6 @@
 
 use super::activity::Activity;
 use super::body::{RequestBody, ResponseBody};
-use super::documents::Document;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::respond;
@@ -10,11 +9,14 @@ use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::Serving;
 use super::worker::Shared;
 use crate::config::UpstreamAddress;
-use crate::matrix::ServerName;
+use crate::drain::Watch;
+use crate::matrix::{Host, ServerName};
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,9 +24,14 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Path below which HTTP-01 challenges are answered (RFC 8555 §8.3).
 const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
+
+/// How much of an unwanted body is read, and for how long: enough for any request but an upload.
+const DISCARD_BYTES: usize = 64 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The pools of one worker, by upstream.
 #[derive(Default)]
@@ -57,89 +64,137 @@ pub(super) struct Service {
     pub activity: Arc<Activity>,
     pub client: IpAddr,
     pub arrival: Arrival,
+    /// Held by what outlives a request: the worker waits for it when it drains.
+    pub(super) alive: Watch,
 }
 
 impl Service {
     /// Answers one request. It always has an answer; failures become Matrix errors here.
-    pub(super) async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    pub(super) async fn call(
+        self: Rc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let in_flight = self.activity.request();
         let method = request.method().clone();
         let serving = self.shared.serving.load_full();
-        let answer = match &self.arrival {
-            Arrival::Tls(name) => self.answer(&serving, name, request).await,
-            Arrival::Plain => self.answer_plain(&serving, &request),
+        let decided = match &self.arrival {
+            Arrival::Tls(name) => self.decide(&serving, name, &request),
+            Arrival::Plain => self.decide_plain(&serving, &request),
         };
-        let mut response = answer.unwrap_or_else(|error| match error.answers_preflight(&method) {
+        let answered = match decided {
+            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, request).await,
+            Ok(Decision::Answer(response)) => {
+                discard(request.body_mut()).await;
+                Ok(response)
+            }
+            Err(error) => {
+                discard(request.body_mut()).await;
+                Err(error)
+            }
+        };
+        let mut response = answered.unwrap_or_else(|error| match error.answers_preflight(&method) {
             true => respond::preflight(),
             false => respond::error(error),
         });
+        if method == Method::HEAD {
+            // hyper leaves a body of ours out over HTTP/1.1 only.
+            if let Some(length) = response.body().our_length() {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            response = response.map(ResponseBody::head_only);
+        }
         if let (Arrival::Tls(_), Some(hsts)) = (&self.arrival, &serving.hsts) {
             response.headers_mut().entry("strict-transport-security").or_insert_with(|| hsts.clone());
         }
         Ok(response.map(|body| body.counted(in_flight)))
     }
 
-    async fn answer(
+    fn decide<'s>(
         &self,
-        serving: &Serving,
+        serving: &'s Serving,
         name: &ProvenName,
-        request: Request<Incoming>,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
-        let (host, asked_for) = host_of(&request)?;
-        if !name.admits(asked_for.host()) {
+        request: &Request<Incoming>,
+    ) -> Result<Decision<'s>, ProxyError> {
+        let (host, asked_for) = host_of(request)?;
+        if !name.admits(&asked_for) {
             return Err(ProxyError::Misdirected);
         }
-        let path = path_of(&request)?;
-        let asked = Asked { method: request.method(), host: asked_for.host(), path, client: self.client };
+        let path = path_of(request)?;
+        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
-                Ok(respond::well_known(&server.documents, document, request.method()))
+                Ok(Decision::Answer(respond::well_known(&server.documents, document, request.method())))
             }
             Route::Refuse(error) => Err(error),
-            Route::Forward(upstream) => {
-                let pool = self.pools.get(upstream);
-                let forwarding = Forwarding {
-                    client: self.client,
-                    host: &host,
-                    max_body: serving.limits.max_body,
-                    first_byte_timeout: serving.limits.first_byte_timeout,
-                    hsts: serving.hsts.as_ref(),
-                };
-                forward(request, &pool, &forwarding).await
-            }
+            Route::Forward(upstream) => Ok(Decision::Forward(upstream, host)),
         }
     }
 
-    fn answer_plain(
+    async fn forward(
         &self,
         serving: &Serving,
-        request: &Request<Incoming>,
+        upstream: &UpstreamAddress,
+        host: &HeaderValue,
+        request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
+        let pool = self.pools.get(upstream);
+        let forwarding = Forwarding {
+            client: self.client,
+            host,
+            max_body: serving.limits.max_body,
+            first_byte_timeout: serving.limits.first_byte_timeout,
+            alive: &self.alive,
+        };
+        forward(request, &pool, &forwarding).await
+    }
+
+    fn decide_plain<'s>(&self, serving: &'s Serving, request: &Request<Incoming>) -> Result<Decision<'s>, ProxyError> {
         let path = path_of(request)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
             let answer = self.shared.challenges.answer_http(token);
-            return answer.map(respond::challenge).ok_or(ProxyError::NotRouted);
+            return answer.map(|answer| Decision::Answer(respond::challenge(answer))).ok_or(ProxyError::NotRouted);
         }
         let (_, asked_for) = host_of(request)?;
-        let asked = Asked { method: request.method(), host: asked_for.host(), path, client: self.client };
+        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
-            PlainRoute::Redirect(origin) => {
+            PlainRoute::Redirect { origin, cache_control } => {
                 let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-                let mut response = respond::redirect(&format!("{origin}{target}"));
-                if let Some(Document::Server | Document::Client | Document::Support) = Document::at(path) {
-                    // Peers cache redirects as they cache the document behind them.
-                    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=3600"));
-                }
-                Ok(response)
+                Ok(Decision::Answer(respond::redirect(&format!("{origin}{target}"), cache_control)))
             }
         }
     }
 }
 
-/// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`.
-fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, ServerName), ProxyError> {
+/// What becomes of a request.
+enum Decision<'s> {
+    Forward(&'s UpstreamAddress, HeaderValue),
+    Answer(Response<ResponseBody>),
+}
+
+/// Reads what is left of a body that nobody wants, within bounds. Answering an upload before it has
+/// ended makes HTTP/2 reset the stream, and clients throw the answer away with it.
+async fn discard(body: &mut Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    let reading = async {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Over the bound the stream is reset after all: the answer is worth this much and no more.
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+/// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`. Port,
+/// case and the dot of a fully qualified name make no difference to whose it is.
+fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, Host), ProxyError> {
     let mut lines = request.headers().get_all(HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
@@ -154,8 +209,14 @@ fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, ServerName), Pro
         (Some(authority), None) => HeaderValue::from_str(authority).map_err(|_| ProxyError::BadHost)?,
         (None, None) => return Err(ProxyError::BadHost),
     };
-    let name = written.to_str().ok().and_then(|text| ServerName::parse(text).ok()).ok_or(ProxyError::BadHost)?;
-    Ok((written, name))
+    let text = written.to_str().map_err(|_| ProxyError::BadHost)?;
+    let parsed = ServerName::parse(text).or_else(|_| {
+        let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+        let host = host.strip_suffix('.').unwrap_or(host);
+        ServerName::parse(&port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    });
+    let host = parsed.map_err(|_| ProxyError::BadHost)?.host().clone();
+    Ok((written, host))
 }
 
 /// The raw path of an origin-form or absolute-form target.

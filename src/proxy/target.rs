@@ -35,7 +35,7 @@ const ADMIN: [&str; 1] = ["/_synapse/admin"];
 /// The access of a path (without its query).
 pub(super) fn access(path: &str) -> Access {
     let raw = prefix_access(path);
-    if !path.contains('%') && !path.contains("/.") && !path.contains("//") {
+    if !path.contains('%') && !path.contains("/.") && !path.contains("//") && !path.contains('\\') {
         return raw;
     }
     raw.max(prefix_access(&normalised(path)))
@@ -130,6 +130,7 @@ mod tests {
             ("/_matrix/%2e%2e/_synapse/admin", Admin),
             ("/_matrix/%2E%2E%2F_synapse%2Fadmin", Admin),
             ("/_matrix/..%5c_synapse%5cadmin", Admin),
+            ("/_matrix/x\\..\\..\\_synapse/admin/v1", Admin),
             ("/_matrix/x/%2e%2e/%2e%2e/_synapse/metrics", Closed),
             ("//_synapse/admin", Closed),
             ("/_tuwunel/sso/x", Public),
@@ -150,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_admin_path_never_passes_as_public(noise in "(/[a-z.%0-9]{0,6}){0,3}", dots in 0_usize..6) {
+        fn an_admin_path_never_passes_as_public(noise in r"([/\\][a-z.%0-9]{0,6}){0,3}", dots in 0_usize..6) {
             let path = format!("/_matrix{noise}{}/_synapse/admin/x", "/%2e%2E".repeat(dots));
             let escapes = normalised(&path).starts_with("/_synapse/admin");
             prop_assert!(!escapes || access(&path) != Access::Public, "{}", path);

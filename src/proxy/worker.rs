@@ -53,8 +53,9 @@ impl Worker {
             let (shared, pools, drain) = (Arc::clone(&self.shared), Rc::clone(&pools), self.drain.clone());
             let alive = alive.clone();
             let serve = move |accepted| {
-                let connection = connection::serve(accepted, Arc::clone(&shared), Rc::clone(&pools), drain.clone());
                 let alive = alive.clone();
+                let connection =
+                    connection::serve(accepted, Arc::clone(&shared), Rc::clone(&pools), drain.clone(), alive.clone());
                 #[expect(clippy::disallowed_methods, reason = "the worker waits for `alive` to be dropped")]
                 tokio::task::spawn_local(async move {
                     connection.await;

@@ -4,7 +4,7 @@ use crate::config::UpstreamAddress;
 use crate::net::stream::Stream;
 use std::io;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 /// An upstream stands on this machine or beside it: what does not answer in five seconds is down.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,30 +13,40 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The system said no.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] io::Error),
     /// It did not answer.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
 
-/// Connects. A name's addresses are tried in turn: `localhost` is often both `::1` and
-/// `127.0.0.1`, and the homeserver listens on one of them.
+/// Connects. A name's addresses are tried in turn, each for as long: `localhost` is often both `::1`
+/// and `127.0.0.1`, and the homeserver listens on one of them.
 pub(super) async fn connect(address: &UpstreamAddress) -> Result<Stream, ConnectError> {
-    let connecting = async {
-        match address {
-            UpstreamAddress::Tcp(address) => tcp(TcpStream::connect(address).await?),
-            UpstreamAddress::Name(name, port) => tcp(TcpStream::connect((name.as_str(), *port)).await?),
-            UpstreamAddress::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    match address {
+        UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
+        UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(UnixStream::connect(path)).await?)),
+        UpstreamAddress::Name(name, port) => {
+            let mut failed = ConnectError::Refused(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            for address in bounded(lookup_host((name.as_str(), *port))).await? {
+                match bounded(TcpStream::connect(address)).await {
+                    Ok(stream) => return tcp(stream),
+                    Err(error) => failed = error,
+                }
+            }
+            Err(failed)
         }
-    };
+    }
+}
+
+async fn bounded<T>(connecting: impl Future<Output = io::Result<T>>) -> Result<T, ConnectError> {
     match tokio::time::timeout(TIMEOUT, connecting).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(ConnectError::Timeout(TIMEOUT)),
     }
 }
 
-fn tcp(stream: TcpStream) -> io::Result<Stream> {
+fn tcp(stream: TcpStream) -> Result<Stream, ConnectError> {
     stream.set_nodelay(true)?;
     Ok(Stream::Tcp(stream))
 }

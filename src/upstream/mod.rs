@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ const MAX_HEADERS: usize = 128;
 /// Connections of one worker to one upstream.
 pub struct Pool<B> {
     address: UpstreamAddress,
-    idle: RefCell<Vec<Idle<B>>>,
+    idle: RefCell<VecDeque<Idle<B>>>,
 }
 
 struct Idle<B> {
@@ -79,23 +80,36 @@ where
 
     /// Sends a request and waits for the head of the answer.
     ///
-    /// What is tried twice: a request of which nothing was written, and, on a reused connection
-    /// that closed without an answer, a GET, HEAD or OPTIONS without body (`bodiless`): the
+    /// What is tried again: a request of which nothing was written, and, once, on a reused connection
+    /// that closed without a byte of an answer, a GET, HEAD or OPTIONS without body (`bodiless`): the
     /// upstream may have closed an idle connection at that very moment. Nothing else.
     pub async fn send(
         self: &Rc<Self>,
         mut request: Request<B>,
         bodiless: bool,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
-        let repeatable = bodiless && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let mut repeatable = bodiless && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         while let Some(mut sender) = self.take() {
             let copy = repeatable.then(|| copy(&request));
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, Lease { pool: Rc::clone(self), sender })),
-                Err(mut error) => match error.take_message().or(copy) {
-                    Some(again) => request = again,
-                    None => return Err(SendError::Exchange(error.into_error())),
-                },
+                Err(mut error) => {
+                    let unwritten = error.take_message();
+                    // Closed without a byte of an answer, as a connection is that was idle too long.
+                    let closed = error.error().is_incomplete_message() || error.error().is_canceled();
+                    match (unwritten, copy) {
+                        (Some(again), _) => request = again,
+                        (None, Some(again)) if closed => {
+                            request = again;
+                            repeatable = false;
+                        }
+                        _ => return Err(SendError::Exchange(error.into_error())),
+                    }
+                    if !repeatable && bodiless {
+                        // Once is enough: the next try gets a connection of its own.
+                        break;
+                    }
+                }
             }
         }
         let stream = connect(&self.address).await?;
@@ -116,7 +130,7 @@ where
     /// The most recently used live connection: the others may age out.
     fn take(&self) -> Option<SendRequest<B>> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(candidate) = idle.pop() {
+        while let Some(candidate) = idle.pop_back() {
             if candidate.since.elapsed() < IDLE && candidate.sender.is_ready() {
                 return Some(candidate.sender);
             }
@@ -134,11 +148,15 @@ fn copy<B: Default>(request: &Request<B>) -> Request<B> {
 }
 
 impl<B> Lease<B> {
-    /// Gives the connection back once the answer has been read to its end.
+    /// Gives the connection back once the answer has been read to its end, and lets go of those that
+    /// have been idle for too long.
     pub fn give_back(self) {
         let mut idle = self.pool.idle.borrow_mut();
+        while idle.front().is_some_and(|oldest| oldest.since.elapsed() >= IDLE || oldest.sender.is_closed()) {
+            idle.pop_front();
+        }
         if idle.len() < MAX_IDLE && !self.sender.is_closed() {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+            idle.push_back(Idle { sender: self.sender, since: Instant::now() });
         }
     }
 }
