@@ -17,11 +17,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 /// A CA under load may take a while to sign; one that takes longer is down.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// For one of the CA's addresses; several fit into the deadline.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Directories, orders and chains are kilobytes.
 const MAX_BODY: usize = 1 << 20;
@@ -42,7 +45,7 @@ pub(super) struct Refusal {
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-enum WireError {
+pub(super) enum WireError {
     #[error("{0} is not an https URL with a host")]
     Url(Uri),
     #[error("cannot connect to {host}")]
@@ -84,7 +87,7 @@ impl Wire {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         *request.uri_mut() = target.parse().map_err(|_| WireError::Url(uri.clone()))?;
         let whole = async {
-            let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await;
+            let tcp = connect(&host, uri.port_u16().unwrap_or(443)).await;
             let tcp = tcp.map_err(|source| WireError::Connect { host: host.clone(), source })?;
             let tls = self.tls.connect(name, tcp).await;
             let tls = tls.map_err(|source| WireError::Tls { host: host.clone(), source })?;
@@ -95,6 +98,19 @@ impl Wire {
             Err(_) => Err(WireError::Timeout(host.clone(), DEADLINE)),
         }
     }
+}
+
+/// Tries each address in turn: behind a broken IPv6 route the CA is still there over IPv4.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::Error::new(io::ErrorKind::TimedOut, format!("no answer from {address}")),
+        }
+    }
+    Err(failed)
 }
 
 impl HttpClient for Wire {

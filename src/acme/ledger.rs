@@ -21,6 +21,17 @@ const LADDER: Ladder = Ladder::new(&[
     Duration::from_secs(86_400),
 ]);
 
+/// No delay is longer: a record written while the clock was wrong, or an absurd Retry-After, must
+/// not end ordering for years.
+const LONGEST: i64 = 86_400;
+
+/// The longest delay after a failure that cost the CA nothing (it could not be reached).
+const UNREACHABLE: i64 = 600;
+
+/// The least time between two orders for the same names, whatever a certificate says of itself:
+/// five duplicates a week is all that Let's Encrypt gives.
+const AFTER_SUCCESS: i64 = 12 * 3_600;
+
 /// The record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ledger {
@@ -52,13 +63,14 @@ pub(super) enum LedgerError {
 }
 
 impl Ledger {
-    pub(super) async fn load(store: &Store, ca: &str, first: &Host) -> Result<Self, LedgerError> {
+    pub(super) async fn load(store: &Store, ca: &str, first: &Host, now: Timestamp) -> Result<Self, LedgerError> {
         let key = key(ca, first);
-        match store.load(&key).await? {
-            None => Ok(Self::default()),
-            Some(content) => serde_json::from_slice(&content)
-                .map_err(|source| LedgerError::Damaged { path: store.describe(&key), source }),
-        }
+        let Some(content) = store.load(&key).await? else {
+            return Ok(Self::default());
+        };
+        let ledger: Self = serde_json::from_slice(&content)
+            .map_err(|source| LedgerError::Damaged { path: store.describe(&key), source })?;
+        Ok(Self { next_attempt: ledger.next_attempt.min(now.plus(LONGEST).0), ..ledger })
     }
 
     pub(super) async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
@@ -77,15 +89,24 @@ impl Ledger {
         self.next_attempt = now.plus(i64::try_from(delay).unwrap_or(i64::MAX)).0;
     }
 
-    /// The CA has named a time.
-    pub(super) fn not_before(&mut self, time: Option<Timestamp>) {
-        if let Some(time) = time {
-            self.next_attempt = self.next_attempt.max(time.0);
+    /// The CA has asked for some seconds.
+    pub(super) fn not_before(&mut self, now: Timestamp, retry_after: Option<i64>) {
+        if let Some(seconds) = retry_after {
+            self.next_attempt = self.next_attempt.max(now.plus(seconds.min(LONGEST)).0);
         }
     }
 
-    pub(super) fn succeeded(&mut self, challenge: Challenge) {
-        *self = Self { last_good: Some(challenge.as_str().to_owned()), ..Self::default() };
+    /// The attempt failed without costing the CA anything.
+    pub(super) fn soften(&mut self, now: Timestamp) {
+        self.next_attempt = self.next_attempt.min(now.plus(UNREACHABLE).0);
+    }
+
+    pub(super) fn succeeded(&mut self, challenge: Challenge, now: Timestamp) {
+        *self = Self {
+            last_good: Some(challenge.as_str().to_owned()),
+            next_attempt: now.plus(AFTER_SUCCESS).0,
+            ..Self::default()
+        };
     }
 
     pub(super) fn failed_type(&mut self, challenge: Challenge, names: &[Host]) {
@@ -116,7 +137,8 @@ impl Ledger {
     }
 }
 
-fn key(ca: &str, first: &Host) -> String {
+/// Where the record is stored.
+pub(super) fn key(ca: &str, first: &Host) -> String {
     format!("acme/{ca}/orders/{first}.json")
 }
 
@@ -138,7 +160,7 @@ mod tests {
         ledger.failed_type(Challenge::TlsAlpn01, &set[1..]);
         assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
         assert_eq!(ledger.choose(&BOTH, &set[..1]), Some(Challenge::TlsAlpn01), "remembered per name");
-        ledger.succeeded(Challenge::Http01);
+        ledger.succeeded(Challenge::Http01, Timestamp(0));
         assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
         ledger.failed_type(Challenge::Http01, &set);
         ledger.failed_type(Challenge::TlsAlpn01, &set);
@@ -152,17 +174,26 @@ mod tests {
         let host = Host::parse("a.example").unwrap();
         let mut now = Timestamp(1_000_000);
         for delay in [60, 600, 6_000, 86_400, 86_400] {
-            let mut ledger = Ledger::load(&store, "ca", &host).await.unwrap();
+            let mut ledger = Ledger::load(&store, "ca", &host, now).await.unwrap();
             ledger.begin(now);
             ledger.save(&store, "ca", &host).await.unwrap();
-            let ledger = Ledger::load(&store, "ca", &host).await.unwrap();
+            let ledger = Ledger::load(&store, "ca", &host, now).await.unwrap();
             assert_eq!(ledger.next_attempt().since(now), delay);
             now = ledger.next_attempt();
         }
-        let mut ledger = Ledger::load(&store, "ca", &host).await.unwrap();
-        ledger.not_before(Some(now.plus(999_999)));
-        assert_eq!(ledger.next_attempt(), now.plus(999_999), "Retry-After counts when it is longer");
+        let mut ledger = Ledger::load(&store, "ca", &host, now).await.unwrap();
+        ledger.begin(now);
+        ledger.soften(now);
+        assert_eq!(ledger.next_attempt(), now.plus(600), "an unreachable CA is tried sooner");
+        ledger.not_before(now, Some(7_200));
+        assert_eq!(ledger.next_attempt(), now.plus(7_200), "Retry-After counts when it is longer");
+        ledger.not_before(now, Some(i64::MAX));
+        assert_eq!(ledger.next_attempt(), now.plus(86_400), "and never for more than a day");
+        ledger.save(&store, "ca", &host).await.unwrap();
+        let earlier = now.plus(-400 * 86_400);
+        let ledger = Ledger::load(&store, "ca", &host, earlier).await.unwrap();
+        assert_eq!(ledger.next_attempt(), earlier.plus(86_400), "a record of a wrong clock ends within a day");
         store.store("acme/ca/orders/a.example.json", b"{").await.unwrap();
-        assert!(matches!(Ledger::load(&store, "ca", &host).await, Err(LedgerError::Damaged { .. })));
+        assert!(matches!(Ledger::load(&store, "ca", &host, now).await, Err(LedgerError::Damaged { .. })));
     }
 }

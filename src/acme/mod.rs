@@ -111,7 +111,7 @@ impl Manager {
         let shown = Host::list(names);
         let mut current = self.load(names).await;
         loop {
-            let ledger = match Ledger::load(&self.parts.store, &self.ca, first).await {
+            let ledger = match Ledger::load(&self.parts.store, &self.ca, first, self.parts.clock.now()).await {
                 Ok(ledger) => ledger,
                 Err(error) => {
                     // Without the record of earlier failures, ordering could break the CA's limits.
@@ -127,7 +127,11 @@ impl Manager {
             if wait > 0 {
                 if plan.reason == Reason::Missing {
                     let at = plan.at;
-                    tracing::warn!(names = %shown, next_attempt = %at, "waiting for a certificate");
+                    let record = self.parts.store.describe(&ledger::key(&self.ca, first));
+                    tracing::warn!(
+                        names = %shown, next_attempt = %at, %record,
+                        "waiting for a certificate; once the cause is mended, stop vestibule, remove the record, and start it"
+                    );
                 }
                 tokio::time::sleep(Duration::from_secs(wait).min(LONGEST_SLEEP)).await;
                 continue;
@@ -163,15 +167,12 @@ impl Manager {
         let first = names.first()?;
         let content = content?;
         match Certificate::from_pem(&content, &content) {
-            Ok(certificate) if names.iter().all(|name| certificate.covers(name)) => {
+            Ok(certificate) => {
                 let certificate = Arc::new(certificate);
                 self.publish(first, &certificate);
-                Some(certificate)
-            }
-            Ok(certificate) => {
-                // Still good for the names it has, until the new one is there.
-                self.publish(first, &Arc::new(certificate));
-                None
+                // Another CA's, or for fewer names: served until the new one is there, and no longer.
+                let fits = names.iter().all(|name| certificate.covers(name)) && self.is_of_this_ca(&content);
+                fits.then_some(certificate)
             }
             Err(error) => {
                 let key = certificate_key(first);
@@ -185,6 +186,13 @@ impl Manager {
         }
     }
 
+    /// Whether a stored certificate came from the configured CA. One without the line does not say,
+    /// and is taken for it.
+    fn is_of_this_ca(&self, content: &[u8]) -> bool {
+        let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.strip_prefix(CA_LINE.as_bytes()).is_none_or(|ca| ca == self.ca.as_bytes())
+    }
+
     /// One attempt: an order per challenge type until one works or all have failed.
     async fn attempt(&self, names: &[Host], mut ledger: Ledger) -> Result<Arc<Certificate>, Attempt> {
         let Ok(_permit) = self.permits.acquire().await else { return Err(Attempt::Failed) };
@@ -193,20 +201,15 @@ impl Manager {
         // Recorded as failed before it begins: a crash half-way counts, or a crash loop would not.
         ledger.begin(self.parts.clock.now());
         self.save(&ledger, first).await?;
+        let mut tried = Vec::new();
         while let Some(challenge) = ledger.choose(&self.settings.challenges, names) {
-            let outcome = self.order(names, challenge).await;
-            match outcome {
-                Ok(Outcome { certificate, pem }) => {
-                    let certificate = Arc::new(certificate);
-                    if let Err(error) = self.parts.store.store(&certificate_key(first), pem.as_bytes()).await {
-                        // Served from memory all the same; the next start will miss it.
-                        tracing::error!(names = %shown, error = %Chain(&error), "the new certificate could not be stored");
-                    }
-                    self.publish(first, &certificate);
-                    ledger.succeeded(challenge);
-                    self.save(&ledger, first).await?;
-                    return Ok(certificate);
-                }
+            // Whatever the CA makes of the names, a type is tried once.
+            if tried.contains(&challenge) {
+                break;
+            }
+            tried.push(challenge);
+            match self.order(names, challenge).await {
+                Ok(outcome) => return Ok(self.accept(names, first, outcome, &mut ledger, challenge).await),
                 Err(OrderError::Validation { failed, reason }) => {
                     tracing::warn!(
                         names = %Host::list(&failed), challenge = challenge.as_str(), %reason,
@@ -215,9 +218,16 @@ impl Manager {
                     ledger.failed_type(challenge, &failed);
                     self.save(&ledger, first).await?;
                 }
+                Err(OrderError::Account(error)) => {
+                    tracing::error!(error = %Chain(&error), "there is no account to order with");
+                    return Err(Attempt::Store);
+                }
                 Err(error) => {
                     let now = self.parts.clock.now();
-                    ledger.not_before(error.retry_after().map(|seconds| now.plus(seconds)));
+                    if error.cost_nothing() {
+                        ledger.soften(now);
+                    }
+                    ledger.not_before(now, error.retry_after());
                     tracing::error!(
                         names = %shown, next_attempt = %ledger.next_attempt(), error = %Chain(&error),
                         "ordering a certificate failed"
@@ -234,6 +244,34 @@ impl Manager {
         ledger.forget_failed_types();
         self.save(&ledger, first).await?;
         Err(Attempt::Failed)
+    }
+
+    /// Stores and publishes a new certificate. What cannot be written is told and changes nothing
+    /// about the certificate: it is served from memory.
+    async fn accept(
+        &self,
+        names: &[Host],
+        first: &Host,
+        outcome: Outcome,
+        ledger: &mut Ledger,
+        challenge: Challenge,
+    ) -> Arc<Certificate> {
+        let Outcome { certificate, pem } = outcome;
+        let certificate = Arc::new(certificate);
+        let content = format!("{CA_LINE}{}\n{pem}", self.ca);
+        if let Err(error) = self.parts.store.store(&certificate_key(first), content.as_bytes()).await {
+            tracing::error!(names = %Host::list(names), error = %Chain(&error), "the new certificate could not be stored");
+        }
+        self.publish(first, &certificate);
+        let now = self.parts.clock.now();
+        ledger.succeeded(challenge, now);
+        if plan(now, Some(certificate.facts()), now).at <= now {
+            let not_after = certificate.facts().not_after;
+            tracing::warn!(%now, %not_after, "the new certificate is due for renewal already: is this machine's clock right?");
+        }
+        // Told if it fails. The certificate is there all the same.
+        let _ = self.save(ledger, first).await;
+        certificate
     }
 
     async fn order(&self, names: &[Host], challenge: Challenge) -> Result<Outcome, OrderError> {
@@ -265,11 +303,16 @@ enum Attempt {
 fn remedy(challenge: Challenge) -> &'static str {
     match challenge {
         Challenge::TlsAlpn01 => {
-            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
+            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between; if another web server answers a server name, set apex = \"elsewhere\""
         }
-        Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
+        Challenge::Http01 => {
+            "let TCP port 80 of every address in DNS reach this machine's http listener; if another web server answers a server name, set apex = \"elsewhere\""
+        }
     }
 }
+
+/// The line before the PEM in a stored certificate: whose it is, so that a change of the CA is one.
+const CA_LINE: &str = "ca: ";
 
 /// Where a certificate with its key is stored.
 fn certificate_key(first: &Host) -> String {

@@ -1,7 +1,7 @@
 //! One order: authorise every name with one challenge type, finalise, fetch, prove.
 
 use super::account::AccountError;
-use super::http::{Refusal, is_bad_nonce};
+use super::http::{Refusal, WireError, is_bad_nonce};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::challenges::OpenChallenge;
 use crate::certs::{Certificate, Challenges};
@@ -17,14 +17,22 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often a request that ends in `badNonce` is made again. The library tries three times each.
 const NONCE_TRIES: usize = 10;
+
+/// How often a look is tried while the CA cannot be reached, and the pause between.
+const LOOKS: usize = 5;
+const LOOK_PAUSE: Duration = Duration::from_secs(3);
 
 /// How an order is polled: soon at first, patiently later, and given up after five minutes. A CA
 /// validates from several places, which takes seconds, not minutes.
 const POLL: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.3).timeout(Duration::from_secs(300));
+
+/// Seconds by which this machine's clock may be behind the CA's.
+const CLOCK_SLACK: i64 = 60;
 
 /// A finished order.
 pub(super) struct Outcome {
@@ -66,6 +74,13 @@ impl OrderError {
     }
 }
 
+impl OrderError {
+    /// Whether the CA was not reached, so that nothing counts against its limits.
+    pub(super) fn cost_nothing(&self) -> bool {
+        matches!(self, Self::Step { source, .. } if source.is::<WireError>())
+    }
+}
+
 impl From<InvalidCertificate> for OrderError {
     fn from(error: InvalidCertificate) -> Self {
         Self::Unproved(error.to_string())
@@ -84,10 +99,29 @@ pub(super) async fn again<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) ->
     }
 }
 
+/// The same for a call that only looks: a lost connection is no reason to give up an order whose
+/// validation is under way.
+async fn look_again<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match again(&mut call).await {
+            Err(Error::Other(error)) if error.is::<WireError>() && tries < LOOKS => {
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// Names the step that failed.
 pub(super) fn explain(step: &'static str, error: Error) -> OrderError {
     let retry_after = match &error {
         Error::Other(other) => other.downcast_ref::<Refusal>().and_then(|refusal| refusal.retry_after),
+        Error::Timeout(Some(at)) => {
+            let wait = Instant::from_std(*at).saturating_duration_since(Instant::now());
+            i64::try_from(wait.as_secs()).ok()
+        }
         _ => None,
     };
     let source = match error {
@@ -110,20 +144,20 @@ pub(super) async fn order(
     let new = profile.iter().fold(NewOrder::new(&identifiers), |order, profile| order.profile(profile));
     let placed = again(async || account.new_order(&new).await).await;
     let mut order = placed.map_err(|error| explain("placing the order", error))?;
-    let open = authorise(&mut order, challenge, challenges).await?;
-    let ready = again(async || order.poll_ready(&POLL).await).await;
-    // The listeners need not answer any longer, whatever came of it.
-    drop(open);
+    let open = authorise(&mut order, names, challenge, challenges).await?;
+    let ready = look_again(async || order.poll_ready(&POLL).await).await;
     match ready {
         Ok(OrderStatus::Ready | OrderStatus::Valid) => {}
         Ok(_) => return Err(validation_error(&mut order, names, None).await),
-        Err(Error::Timeout(_)) => return Err(explain("waiting for validation", Error::Timeout(None))),
+        Err(error @ Error::Timeout(_)) => return Err(explain("waiting for validation", error)),
         Err(error) => return Err(validation_error(&mut order, names, Some(error)).await),
     }
+    // Held until here: while one name has failed, the CA may still be asking for another.
+    drop(open);
     let (key, request) = signing_request(names)?;
     let finalised = again(async || order.finalize_csr(&request).await).await;
     finalised.map_err(|error| explain("finalising the order", error))?;
-    let chain = again(async || order.poll_certificate(&POLL).await).await;
+    let chain = look_again(async || order.poll_certificate(&POLL).await).await;
     let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
     prove(&chain, &key, names, clock)
 }
@@ -139,6 +173,7 @@ fn identifier(name: &Host) -> Identifier {
 /// once: a CA takes a second announcement for a faulty client.
 async fn authorise(
     order: &mut Order,
+    names: &[Host],
     challenge: Challenge,
     challenges: &Challenges,
 ) -> Result<Vec<OpenChallenge>, OrderError> {
@@ -169,7 +204,7 @@ async fn authorise(
                 continue;
             }
             let Some(mut handle) = authorization.challenge(kind.clone()) else {
-                let failed = Host::parse(&name).into_iter().collect();
+                let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
                 let reason = format!("the CA does not offer {} for this name", challenge.as_str());
                 return Err(OrderError::Validation { failed, reason });
             };
@@ -258,7 +293,9 @@ fn prove(chain: &str, key: &KeyPair, names: &[Host], clock: &Clock) -> Result<Ou
         return Err(OrderError::Unproved(format!("it does not cover {missing}")));
     }
     let now = clock.now();
-    if !certificate.is_valid_at(now) {
+    certificate.verify_links(now)?;
+    // A CA that does not backdate is ahead of a clock that is a little behind.
+    if !certificate.is_valid_at(now) && !certificate.is_valid_at(now.plus(CLOCK_SLACK)) {
         let (from, until) = (certificate.facts().not_before, certificate.facts().not_after);
         return Err(OrderError::Unproved(format!(
             "it is valid from {from} to {until}, and this machine's clock says {now}"

@@ -1,14 +1,18 @@
 //! A certificate with its chain and key, proved to belong together.
 
-use super::x509::{self, Facts};
+use super::x509::{self, CertificateName, Facts};
 use crate::clock::Timestamp;
 use crate::matrix::Host;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A chain, leaf first, and the key of its leaf.
 pub struct Certificate {
@@ -50,6 +54,9 @@ pub enum InvalidCertificate {
         /// What should stand there.
         issuer: String,
     },
+    /// A certificate whose signature is not its issuer's, or whose issuer's time is over.
+    #[error("the chain does not hold: {0}")]
+    BadLink(String),
     /// No subject alternative name.
     #[error("the certificate names no host (the common name does not count)")]
     NoNames,
@@ -113,6 +120,27 @@ impl Certificate {
     pub fn absent_issuer(&self) -> Option<&str> {
         let alone = self.key.cert.len() == 1 && self.facts.issuer_der != self.facts.subject_der;
         alone.then_some(self.facts.issuer.as_str())
+    }
+
+    /// Verifies every signature of the chain, with its last certificate taken for the root. Names
+    /// alone have put it in order.
+    pub fn verify_links(&self, now: Timestamp) -> Result<(), InvalidCertificate> {
+        let [leaf, intermediates @ .., last] = self.key.cert.as_slice() else {
+            return Ok(());
+        };
+        let bad = |error: &dyn fmt::Display| InvalidCertificate::BadLink(error.to_string());
+        let mut roots = RootCertStore::empty();
+        roots.add(last.clone()).map_err(|error| bad(&error))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier = verifier.map_err(|error| bad(&error))?;
+        let Some(name) = self.facts.names.iter().find_map(CertificateName::example) else {
+            return Err(InvalidCertificate::NoNames);
+        };
+        // The leaf's own time is the caller's to judge, with better words than this verifier has.
+        let within = now.0.clamp(self.facts.not_before.0, self.facts.not_after.0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(within).unwrap_or(0)));
+        verifier.verify_server_cert(leaf, intermediates, &name, &[], now).map(drop).map_err(|error| bad(&error))
     }
 
     /// Whether the leaf is valid for `host`.
@@ -197,6 +225,7 @@ mod tests {
     fn a_whole_chain_in_any_order() {
         let Made { root, intermediate, leaf, key } = made();
         let good = load(&[&leaf, &intermediate], &key).unwrap();
+        good.verify_links(crate::clock::Clock::System.now()).unwrap();
         assert!(!good.was_repaired() && good.covers(&Host::parse("a.example").unwrap()));
         assert_eq!(good.certified_key().cert.len(), 2);
         for order in [[&intermediate, &leaf, &root], [&root, &intermediate, &leaf], [&leaf, &root, &intermediate]] {
@@ -215,6 +244,10 @@ mod tests {
         assert_eq!(load(&[&leaf, &intermediate], &other.key).unwrap_err(), InvalidCertificate::ForeignKey);
         assert!(load(&[&leaf], &key).unwrap().absent_issuer().is_some_and(|issuer| issuer.contains("middle")));
         assert!(matches!(load(&[&leaf, &root], &key).unwrap_err(), InvalidCertificate::BrokenChain { .. }));
+        // The right name and the wrong key.
+        let forged = load(&[&leaf, &other.intermediate], &key).unwrap();
+        let verdict = forged.verify_links(crate::clock::Clock::System.now());
+        assert!(matches!(verdict, Err(InvalidCertificate::BadLink(_))), "{verdict:?}");
         let stray = load(&[&leaf, &intermediate, &root, &other.leaf], &key).unwrap_err();
         assert!(matches!(stray, InvalidCertificate::BrokenChain { position: 4, .. }), "{stray}");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -79,6 +79,7 @@ pub fn load(files: &CertificateFiles, now: Timestamp) -> Result<Loaded, FilesErr
     if certificate.was_repaired() {
         repairs.push(format!("{}: the chain is not in order, leaf first; it is served in order", used.display()));
     }
+    certificate.verify_links(now).map_err(|reason| invalid(files, reason))?;
     let facts = certificate.facts();
     let unfit = |reason, remedy: &str| FilesError::Unfit { path: used.clone(), reason, remedy: remedy.to_owned() };
     if facts.not_after < now {
@@ -108,7 +109,7 @@ fn invalid(files: &CertificateFiles, reason: InvalidCertificate) -> FilesError {
             let remedy = format!("name the key that {} was made with", files.chain.display());
             (&files.key, remedy)
         }
-        InvalidCertificate::BrokenChain { .. } => {
+        InvalidCertificate::BrokenChain { .. } | InvalidCertificate::BadLink(_) => {
             (&files.chain, "remove what does not belong to the chain and add the issuer".to_owned())
         }
         InvalidCertificate::NoNames => (&files.chain, "have it issued with a subject alternative name".to_owned()),
@@ -141,16 +142,22 @@ fn permission_remedy(path: &Path) -> String {
              chgrp vestibule {archive}/{name}/privkey*.pem && chmod g+r {archive}/{name}/privkey*.pem"
         );
     }
-    let closed = path.ancestors().skip(1).find(|folder| {
-        !folder.as_os_str().is_empty()
-            && std::fs::read_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    // The outermost closed folder: while it is closed, nothing below it can be told apart. A folder
+    // lets through who may search it, which reading its own entry "." asks.
+    let closed = path.ancestors().skip(1).filter(|folder| {
+        let searched = folder.join(".").metadata();
+        searched.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     });
-    match closed {
+    let path = path.display();
+    match closed.last() {
+        // An access list leaves the folder's own group alone (Debian's ssl-cert, for one).
         Some(folder) => {
-            let (folder, path) = (folder.display(), path.display());
-            format!("type: chgrp vestibule {folder} {path} && chmod g+x {folder} && chmod g+r {path}")
+            let folder = folder.display();
+            format!(
+                "type: setfacl -m u:vestibule:x {folder} && setfacl -m u:vestibule:r {path} (package acl), then validate again"
+            )
         }
-        None => format!("type: chgrp vestibule {0} && chmod g+r {0}", path.display()),
+        None => format!("type: setfacl -m u:vestibule:r {path} (package acl)"),
     }
 }
 

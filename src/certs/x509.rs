@@ -3,6 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::matrix::Host;
+use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -45,6 +46,16 @@ impl CertificateName {
                 name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
             }
             (Self::Wildcard(_), Host::Ip(_)) => false,
+        }
+    }
+}
+
+impl CertificateName {
+    /// A name that this entry is valid for, as the TLS library takes it.
+    pub fn example(&self) -> Option<ServerName<'static>> {
+        match self {
+            Self::Exact(host) => ServerName::try_from(host.plain()).ok(),
+            Self::Wildcard(parent) => ServerName::try_from(format!("a.{parent}")).ok(),
         }
     }
 }

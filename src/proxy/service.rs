@@ -30,8 +30,8 @@ use std::time::Duration;
 const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// How much of an unwanted body is read, and for how long: enough for any request but an upload.
-const DISCARD_BYTES: usize = 64 * 1024;
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+const DISCARD_BYTES: usize = 1 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// The pools of one worker, by upstream.
 #[derive(Default)]
