@@ -23,3 +23,4 @@ mod architecture;
 mod peers;
 mod readme;
 mod support;
+mod tls;
