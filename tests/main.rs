@@ -19,6 +19,7 @@
     reason = "a test ends by panicking, prints what it saw, waits on the wall clock, and has no users outside"
 )]
 
+mod acme;
 mod architecture;
 mod peers;
 mod readme;
