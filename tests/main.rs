@@ -21,6 +21,7 @@
 
 mod acme;
 mod architecture;
+mod certificates;
 mod peers;
 mod readme;
 mod support;
