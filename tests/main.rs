@@ -24,5 +24,6 @@ mod architecture;
 mod certificates;
 mod peers;
 mod readme;
+mod signals;
 mod support;
 mod tls;
