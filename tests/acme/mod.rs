@@ -84,14 +84,21 @@ impl Scene {
 
     /// What has happened at the CA so far.
     fn count(&mut self) -> Count {
-        let lines = self.pebble.process().lines();
-        let count = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
         Count {
-            accounts: count("POST /sign-me-up "),
-            orders: count("Added order "),
-            challenges: count("POST /chalZ/ "),
-            issued: count("Issued certificate "),
+            accounts: self.logged("POST /sign-me-up "),
+            orders: self.logged("Added order "),
+            issued: self.logged("Issued certificate "),
         }
+    }
+
+    /// How many challenges were announced so far. Exact only while an account has no valid authorisation: asked never
+    /// to reuse one, Pebble still does so in one of a hundred cases.
+    fn announced(&mut self) -> usize {
+        self.logged("POST /chalZ/ ")
+    }
+
+    fn logged(&mut self, what: &str) -> usize {
+        self.pebble.process().lines().iter().filter(|line| line.contains(what)).count()
     }
 
     /// The https listener shows `name` a certificate for exactly `names` that leads to this CA's root.
@@ -109,12 +116,11 @@ impl Scene {
 struct Count {
     accounts: usize,
     orders: usize,
-    challenges: usize,
     issued: usize,
 }
 
-/// Two names in one order, all at the first try.
-const ONE_ORDER: Count = Count { accounts: 1, orders: 1, challenges: 2, issued: 1 };
+/// All at the first try.
+const ONE_ORDER: Count = Count { accounts: 1, orders: 1, issued: 1 };
 
 fn handshake(name: &str) -> Handshake {
     Handshake::with(SocketAddr::new(ADDRESS, 443)).name(name)
