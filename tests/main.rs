@@ -19,7 +19,11 @@
     reason = "a test ends by panicking, prints what it saw, waits on the wall clock, and has no users outside"
 )]
 
+mod acme;
 mod architecture;
+mod certificates;
 mod peers;
 mod readme;
+mod signals;
 mod support;
+mod tls;

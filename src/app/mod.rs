@@ -26,6 +26,7 @@ use crate::tls::{Tickets, TlsTable};
 use arc_swap::ArcSwap;
 use certificates::Certificates;
 use sd_notify::NotifyState;
+use signals::Signals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("a worker cannot be started")]
     Worker(#[source] io::Error),
+    /// Nobody could stop the program properly.
+    #[error("signals cannot be listened for")]
+    Signals(#[source] io::Error),
 }
 
 /// Why `acme.ca_file` cannot be used.
@@ -142,6 +146,8 @@ impl App {
         stop: impl Future<Output = ()>,
         self_check: impl Future<Output = ()> + 'static,
     ) -> Result<Ended, StartError> {
+        // Before READY: whoever has read that may send one.
+        let signals = Signals::listen().map_err(StartError::Signals)?;
         let (drain, watch) = Drain::new();
         let workers = Workers::start(&self.shared, &self.listeners, &watch).map_err(StartError::Worker)?;
         drop(watch);
@@ -154,7 +160,7 @@ impl App {
         tasks.spawn_local(self_check);
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run().await });
-        let ended = workers.serve_until(stop, &drain, self.config.limits.drain).await;
+        let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;
         Ok(ended)

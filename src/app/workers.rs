@@ -1,6 +1,7 @@
 //! The worker threads: started together, drained together.
 
-use super::{Ended, notify, signals};
+use super::signals::Signals;
+use super::{Ended, notify};
 use crate::drain::{Drain, Watch};
 use crate::net::listen::Listener;
 use crate::proxy::{Shared, Worker};
@@ -48,10 +49,16 @@ impl Workers {
     }
 
     /// Waits for `stop` or a signal, then lets requests finish for at most `limit`.
-    pub(super) async fn serve_until(mut self, stop: impl Future<Output = ()>, drain: &Drain, limit: Duration) -> Ended {
+    pub(super) async fn serve_until(
+        mut self,
+        stop: impl Future<Output = ()>,
+        mut signals: Signals,
+        drain: &Drain,
+        limit: Duration,
+    ) -> Ended {
         let asked = tokio::select! {
             () = stop => "the program",
-            signal = signals::stop() => signal,
+            signal = signals.stop() => signal,
             result = self.ended.recv() => {
                 tracing::error!(?result, "a worker ended, so the program does");
                 return Ended::Failed;
@@ -63,7 +70,7 @@ impl Workers {
         let why = tokio::select! {
             () = drain.finished() => return Ended::Clean,
             () = tokio::time::sleep(limit) => "the drain limit is over",
-            signal = signals::stop() => signal,
+            signal = signals.stop() => signal,
         };
         // Each worker holds one watch, each connection another.
         let connections = drain.remaining().saturating_sub(self.count);

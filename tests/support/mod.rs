@@ -6,6 +6,8 @@
 pub mod ca;
 pub mod curl;
 pub mod eventually;
+pub mod openssl;
+pub mod openssl_ca;
 pub mod pebble;
 pub mod ports;
 pub mod process;

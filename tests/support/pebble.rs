@@ -97,7 +97,8 @@ impl Settings {
         // Whatever the user's environment says: a CA that believes everything proves nothing.
         command.env_remove("PEBBLE_VA_ALWAYS_VALID").env_remove("PEBBLE_VA_NOSLEEP");
         command.env("PEBBLE_WFE_NONCEREJECT", self.nonce_reject.to_string());
-        // Left alone, Pebble reuses every other authorisation, which makes two runs of one test differ.
+        // Left alone, Pebble reuses every other authorisation, which makes two runs of one test differ. At 0 it still
+        // reuses one of a hundred.
         command.env("PEBBLE_AUTHZREUSE", "0");
         match self.validation_delay {
             Some(seconds) => command.env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),

@@ -110,7 +110,8 @@ fn network_namespace() -> String {
     link.to_string_lossy().into_owned()
 }
 
-fn is_root() -> bool {
+/// Whether this process may do everything, here or in its sandbox.
+pub fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().expect("id is part of every Debian");
     id.stdout.trim_ascii() == b"0"
 }
