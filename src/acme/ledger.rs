@@ -28,9 +28,9 @@ const LONGEST: i64 = 86_400;
 /// The longest delay after a failure that cost the CA nothing (it could not be reached).
 const UNREACHABLE: i64 = 600;
 
-/// The least time between two orders for the same names, whatever a certificate says of itself:
-/// five duplicates a week is all that Let's Encrypt gives.
-const AFTER_SUCCESS: i64 = 12 * 3_600;
+/// The least time between an order and a renewal, whatever the certificate or the clock says: five
+/// duplicates a week is all that Let's Encrypt gives.
+const BEFORE_RENEWAL: i64 = 36 * 3_600;
 
 /// The record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub(super) struct Ledger {
     /// Seconds since the epoch.
     #[serde(default)]
     next_attempt: i64,
+    /// Seconds since the epoch.
+    #[serde(default)]
+    renew_not_before: i64,
     /// Challenge types that failed, by name.
     #[serde(default)]
     failed_types: BTreeMap<String, BTreeSet<String>>,
@@ -70,7 +73,11 @@ impl Ledger {
         };
         let ledger: Self = serde_json::from_slice(&content)
             .map_err(|source| LedgerError::Damaged { path: store.describe(&key), source })?;
-        Ok(Self { next_attempt: ledger.next_attempt.min(now.plus(LONGEST).0), ..ledger })
+        Ok(Self {
+            next_attempt: ledger.next_attempt.min(now.plus(LONGEST).0),
+            renew_not_before: ledger.renew_not_before.min(now.plus(BEFORE_RENEWAL).0),
+            ..ledger
+        })
     }
 
     pub(super) async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
@@ -80,6 +87,11 @@ impl Ledger {
     /// Not before this time.
     pub(super) fn next_attempt(&self) -> Timestamp {
         Timestamp(self.next_attempt)
+    }
+
+    /// The same for the renewal of a certificate that is there.
+    pub(super) fn next_renewal(&self) -> Timestamp {
+        Timestamp(self.next_attempt.max(self.renew_not_before))
     }
 
     /// An attempt begins: until it succeeds it counts as failed.
@@ -101,10 +113,11 @@ impl Ledger {
         self.next_attempt = self.next_attempt.min(now.plus(UNREACHABLE).0);
     }
 
-    pub(super) fn succeeded(&mut self, challenge: Challenge, now: Timestamp) {
+    pub(super) fn succeeded(&mut self, challenge: Challenge, now: Timestamp, lifetime: i64) {
         *self = Self {
             last_good: Some(challenge.as_str().to_owned()),
-            next_attempt: now.plus(AFTER_SUCCESS).0,
+            // A private CA's certificate may live for a day.
+            renew_not_before: now.plus(BEFORE_RENEWAL.min(lifetime / 4)).0,
             ..Self::default()
         };
     }
@@ -160,8 +173,9 @@ mod tests {
         ledger.failed_type(Challenge::TlsAlpn01, &set[1..]);
         assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
         assert_eq!(ledger.choose(&BOTH, &set[..1]), Some(Challenge::TlsAlpn01), "remembered per name");
-        ledger.succeeded(Challenge::Http01, Timestamp(0));
+        ledger.succeeded(Challenge::Http01, Timestamp(0), 90 * 86_400);
         assert_eq!(ledger.choose(&BOTH, &set), Some(Challenge::Http01));
+        assert_eq!((ledger.next_attempt().0, ledger.next_renewal().0), (0, 36 * 3_600));
         ledger.failed_type(Challenge::Http01, &set);
         ledger.failed_type(Challenge::TlsAlpn01, &set);
         assert_eq!(ledger.choose(&BOTH, &set), None);

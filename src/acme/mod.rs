@@ -122,7 +122,8 @@ impl Manager {
             };
             let now = self.parts.clock.now();
             let facts = current.as_deref().map(Certificate::facts);
-            let plan = plan(now, facts, ledger.next_attempt());
+            let next = if facts.is_some() { ledger.next_renewal() } else { ledger.next_attempt() };
+            let plan = plan(now, facts, next);
             let wait = u64::try_from(plan.at.since(now)).unwrap_or(0);
             if wait > 0 {
                 if plan.reason == Reason::Missing {
@@ -198,6 +199,7 @@ impl Manager {
         let Ok(_permit) = self.permits.acquire().await else { return Err(Attempt::Failed) };
         let Some(first) = names.first() else { return Err(Attempt::Failed) };
         let shown = Host::list(names);
+        let before = ledger.clone();
         // Recorded as failed before it begins: a crash half-way counts, or a crash loop would not.
         ledger.begin(self.parts.clock.now());
         self.save(&ledger, first).await?;
@@ -219,7 +221,9 @@ impl Manager {
                     self.save(&ledger, first).await?;
                 }
                 Err(OrderError::Account(error)) => {
+                    // The CA was not asked, so nothing counts.
                     tracing::error!(error = %Chain(&error), "there is no account to order with");
+                    self.save(&before, first).await?;
                     return Err(Attempt::Store);
                 }
                 Err(error) => {
@@ -264,9 +268,10 @@ impl Manager {
         }
         self.publish(first, &certificate);
         let now = self.parts.clock.now();
-        ledger.succeeded(challenge, now);
-        if plan(now, Some(certificate.facts()), now).at <= now {
-            let not_after = certificate.facts().not_after;
+        let facts = certificate.facts();
+        ledger.succeeded(challenge, now, facts.not_after.since(facts.not_before));
+        if plan(now, Some(facts), now).at <= now {
+            let not_after = facts.not_after;
             tracing::warn!(%now, %not_after, "the new certificate is due for renewal already: is this machine's clock right?");
         }
         // Told if it fails. The certificate is there all the same.

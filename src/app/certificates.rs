@@ -13,7 +13,8 @@ use crate::net::roots;
 use crate::proxy::{Serving, Shared};
 use crate::telemetry::log::Chain;
 use crate::tls::{Tickets, TlsTable};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(super) struct Certificates {
     clock: Clock,
     orders: Vec<CertificateOrder>,
     issuer: Prepared,
+    /// Serial numbers that have been told, so that each certificate is told once.
+    told: RefCell<BTreeSet<String>>,
 }
 
 enum Prepared {
@@ -67,6 +70,9 @@ impl Certificates {
                 FileReport::Refused(reason) => tracing::error!("tls.certificates: {reason}"),
             }
         }
+        for unused in unused_files(config, &published) {
+            tracing::warn!("{unused}");
+        }
         let orders = uncovered(config, &published);
         let issuer = match config.tls.issuer {
             Issuer::Files => {
@@ -79,7 +85,7 @@ impl Certificates {
                 Prepared::Files
             }
             Issuer::Internal => {
-                let names: Vec<Host> = config.names.orders().iter().flat_map(|order| order.names.clone()).collect();
+                let names = config.names.certificate_names();
                 Prepared::Internal(Box::new(Authority::load_or_make(&store, &names, &clock).await?))
             }
             Issuer::Acme => {
@@ -89,8 +95,16 @@ impl Certificates {
                 Prepared::Acme(Box::new(manager))
             }
         };
-        let certificates =
-            Self { config: Arc::clone(config), published, shared: Arc::clone(shared), tickets, clock, orders, issuer };
+        let certificates = Self {
+            config: Arc::clone(config),
+            published,
+            shared: Arc::clone(shared),
+            tickets,
+            clock,
+            orders,
+            issuer,
+            told: RefCell::default(),
+        };
         certificates.issue_internally();
         let slots = certificates.published.subscribe().borrow().clone();
         certificates.show(&slots)?;
@@ -154,6 +168,9 @@ impl Certificates {
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
         for certificate in slots.values() {
             let facts = certificate.facts();
+            if !self.told.borrow_mut().insert(facts.serial.clone()) {
+                continue;
+            }
             tracing::info!(
                 names = %certificate.names(), not_after = %facts.not_after, serial = %facts.serial,
                 "certificate published"
@@ -207,19 +224,33 @@ pub fn check_files(
     reports.collect()
 }
 
+/// Files that cover no served name, as sentences.
+pub fn unused_files(config: &Config, published: &Published) -> Vec<String> {
+    let served: Vec<_> = config.names.iter().map(|(host, _)| host).collect();
+    let slots = published.subscribe().borrow().clone();
+    let unused = slots.iter().filter_map(|(slot, certificate)| match slot {
+        Slot::Files(index) if !served.iter().any(|host| certificate.covers(host)) => {
+            let path = config.tls.certificates.get(*index)?.chain.display();
+            Some(format!("tls.certificates: {path} covers no served name, only {}", certificate.names()))
+        }
+        Slot::Files(_) | Slot::Issued(_) => None,
+    });
+    unused.collect()
+}
+
 /// What the files leave to the issuer: whole orders lose the names that a file covers.
-fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
+pub fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
     let orders = config.names.orders().iter().map(|order| CertificateOrder {
         names: order.names.iter().filter(|name| !published.covers(name)).cloned().collect(),
     });
     orders.filter(|order| !order.names.is_empty()).collect()
 }
 
-fn acme_roots(config: &Config) -> Result<rustls::RootCertStore, StartError> {
+/// The system's roots and those of `acme.ca_file`.
+pub fn acme_roots(config: &Config) -> Result<rustls::RootCertStore, StartError> {
     let mut trusted = roots::system();
     if let Some(path) = &config.acme.ca_file {
-        let add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &std::fs::read(path)?)?) };
-        let mut add = add;
+        let mut add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &std::fs::read(path)?)?) };
         add().map_err(|source| StartError::CaFile { path: path.clone(), source })?;
     }
     Ok(trusted)

@@ -10,7 +10,7 @@ mod self_check;
 mod signals;
 mod workers;
 
-pub use certificates::{FileReport, check_files};
+pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
 pub use self_check::own_network;
 
 use crate::certs::internal::AuthorityError;

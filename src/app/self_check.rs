@@ -7,7 +7,7 @@ use crate::check::network::Network;
 use crate::check::report::{Report, Verdict};
 use crate::check::{check, finding::Finding};
 use crate::clock::Clock;
-use crate::config::{CheckNetwork, Config, Server};
+use crate::config::{CheckNetwork, Config};
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep};
 /// How long the first check waits for the first certificate: without one it could only say what
 /// the log says already.
 const FIRST_CERTIFICATE: Duration = Duration::from_secs(120);
+
+/// From a new certificate to the check: the workers get it in between.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How often to look for that certificate.
 const LOOK: Duration = Duration::from_millis(250);
@@ -33,7 +36,9 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
 /// Checks every own server at the start and then at every interval. Never returns.
 pub(super) async fn run(config: &Config, published: &Published, network: &Network) {
     wait_for_certificates(config, published).await;
+    let mut changes = published.subscribe();
     loop {
+        let waited = missing(config, published);
         let mut verdicts = Vec::new();
         for server in &config.servers {
             let report = check(server.server_name.as_str(), network).await;
@@ -43,14 +48,23 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
         if !verdicts.is_empty() {
             notify(&[NotifyState::Status(&verdicts.join(", "))]);
         }
-        sleep(config.check.interval).await;
+        changes.mark_unchanged();
+        tokio::select! {
+            () = sleep(config.check.interval) => {}
+            // What was wrong may just have been mended: a verdict must not be six hours behind.
+            _ = changes.changed(), if waited => sleep(SETTLE).await,
+        }
     }
+}
+
+/// Whether a server still has no certificate.
+fn missing(config: &Config, published: &Published) -> bool {
+    config.servers.iter().any(|server| !published.covers(&server.public_host.host))
 }
 
 async fn wait_for_certificates(config: &Config, published: &Published) {
     let deadline = Instant::now() + FIRST_CERTIFICATE;
-    let missing = |server: &Server| !published.covers(&server.public_host.host);
-    while config.servers.iter().any(missing) && Instant::now() < deadline {
+    while missing(config, published) && Instant::now() < deadline {
         sleep(LOOK).await;
     }
 }

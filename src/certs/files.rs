@@ -150,14 +150,11 @@ fn permission_remedy(path: &Path) -> String {
     });
     let path = path.display();
     match closed.last() {
-        // An access list leaves the folder's own group alone (Debian's ssl-cert, for one).
         Some(folder) => {
             let folder = folder.display();
-            format!(
-                "type: setfacl -m u:vestibule:x {folder} && setfacl -m u:vestibule:r {path} (package acl), then validate again"
-            )
+            format!("type: chgrp vestibule {folder} {path} && chmod g+x {folder} && chmod g+r {path}")
         }
-        None => format!("type: setfacl -m u:vestibule:r {path} (package acl)"),
+        None => format!("type: chgrp vestibule {path} && chmod g+r {path}"),
     }
 }
 

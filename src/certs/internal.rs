@@ -1,15 +1,19 @@
 //! The internal CA: for closed networks, tests and `demo`.
 //!
-//! Its root can sign for exactly the served names and nothing else (critical name constraints,
-//! RFC 5280 §4.2.1.10), and for no further CA (path length 0), so whoever installs it trusts it no
-//! further than that. The key lives in the state directory, mode 0600, and no command exports it.
-//! When the served names change, a root for the new set is made: the constraint is part of it.
+//! Its root can sign for the served names only (critical name constraints, RFC 5280 §4.2.1.10), for
+//! servers only, and for no further CA (path length 0), so whoever installs it trusts it no further
+//! than that. One corner stays: a name constraint takes a name with everything below it, and below a
+//! name that has another served name under it (`example.com` beside `matrix.example.com`) nothing
+//! can be taken out again. The key lives in the state directory, mode 0600, and no command exports
+//! it. The constraint is part of the root, so each set of served names has a root of its own; going
+//! back to an earlier set finds the earlier root.
 
 use super::certificate::{Certificate, InvalidCertificate};
 use super::store::{Store, StoreError};
 use super::x509;
 use crate::clock::{Clock, Timestamp};
 use crate::matrix::Host;
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
@@ -19,8 +23,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Where the CA is kept.
-const STORE_KEY: &str = "internal/ca.json";
+/// Where the CA for a sorted set of names is kept.
+fn store_key(names: &[String]) -> String {
+    let digest = digest(&SHA256, names.join(" ").as_bytes());
+    let short: String = digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("internal/ca-{short}.json")
+}
+
+fn sorted(names: &[Host]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
 
 /// Ten years: people install the root by hand.
 const ROOT_LIFETIME: i64 = 10 * 365 * 86_400;
@@ -70,27 +84,27 @@ pub enum AuthorityError {
 impl Authority {
     /// Loads the CA for `names`, or makes one.
     pub async fn load_or_make(store: &Store, names: &[Host], clock: &Clock) -> Result<Self, AuthorityError> {
-        let mut wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
-        wanted.sort();
-        if let Some(content) = store.load(STORE_KEY).await? {
-            let damaged = |reason: String| AuthorityError::Damaged { path: store.describe(STORE_KEY), reason };
+        let wanted = sorted(names);
+        let key = store_key(&wanted);
+        if let Some(content) = store.load(&key).await? {
+            let damaged = |reason: String| AuthorityError::Damaged { path: store.describe(&key), reason };
             let stored: Stored = serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
             let root = CertificateDer::from_pem_slice(stored.root_pem.as_bytes());
             let root = root.map_err(|error| damaged(error.to_string()))?;
             let facts = x509::facts(&root).map_err(|error| damaged(error.to_string()))?;
-            let lasts = facts.not_after.since(clock.now()) > ROOT_LIFETIME / 3;
-            if stored.names == wanted && lasts {
-                let key = KeyPair::from_pem(&stored.key_pem).map_err(|error| damaged(error.to_string()))?;
-                return Ok(Self { issuer: Issuer::from_ca_cert_der(&root, key)?, root_pem: stored.root_pem });
+            if facts.not_after.since(clock.now()) > ROOT_LIFETIME / 3 {
+                let private = KeyPair::from_pem(&stored.key_pem).map_err(|error| damaged(error.to_string()))?;
+                return Ok(Self { issuer: Issuer::from_ca_cert_der(&root, private)?, root_pem: stored.root_pem });
             }
+            // Kept for a person to find: the clock may have been wrong.
+            store.set_aside(&key).await?;
             tracing::warn!(
-                old = %stored.names.join(","), new = %wanted.join(","),
-                "the internal CA is made anew, its names or its lifetime no longer fit; install the new root: vestibule certs root"
+                "two thirds of the internal CA's life are over; it is made anew, install the new root: vestibule certs root"
             );
         }
         let (authority, key_pem) = Self::make(names, clock.now())?;
         let stored = Stored { names: wanted, root_pem: authority.root_pem.clone(), key_pem };
-        store.store(STORE_KEY, serde_json::json!(stored).to_string().as_bytes()).await?;
+        store.store(&key, serde_json::json!(stored).to_string().as_bytes()).await?;
         Ok(authority)
     }
 
@@ -103,6 +117,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, format!("vestibule internal CA for {first}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.name_constraints = Some(constraints(names));
         set_validity(&mut params, now, ROOT_LIFETIME);
         let root = params.self_signed(&key)?;
@@ -131,28 +146,37 @@ impl Authority {
     }
 }
 
-/// The root of a stored CA, for `certs root`.
-pub async fn stored_root(store: &Store) -> Result<Option<String>, AuthorityError> {
-    let Some(content) = store.load(STORE_KEY).await? else {
+/// The root of the stored CA for `names`, for `certs root`.
+pub async fn stored_root(store: &Store, names: &[Host]) -> Result<Option<String>, AuthorityError> {
+    let key = store_key(&sorted(names));
+    let Some(content) = store.load(&key).await? else {
         return Ok(None);
     };
     let stored: Stored = serde_json::from_slice(&content)
-        .map_err(|error| AuthorityError::Damaged { path: store.describe(STORE_KEY), reason: error.to_string() })?;
+        .map_err(|error| AuthorityError::Damaged { path: store.describe(&key), reason: error.to_string() })?;
     Ok(Some(stored.root_pem))
 }
 
-/// Exactly these names. A name constraint of one kind leaves the other kinds free, so a kind that
-/// none of the names has is excluded whole.
+/// These names. A constraint of one kind leaves the other kinds free, so a kind that none of the
+/// names has is closed whole.
 fn constraints(names: &[Host]) -> NameConstraints {
-    let permitted = names.iter().map(|name| match name {
-        Host::Dns(name) => GeneralSubtree::DnsName(name.clone()),
-        Host::Ip(address) => {
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
-        }
-    });
-    let permitted = permitted.collect();
+    let mut permitted = Vec::new();
     let mut excluded = Vec::new();
+    for name in names {
+        match name {
+            Host::Dns(name) => {
+                permitted.push(GeneralSubtree::DnsName(name.clone()));
+                let below = format!(".{name}");
+                if !names.iter().any(|other| other.dns().is_some_and(|other| other.ends_with(&below))) {
+                    excluded.push(GeneralSubtree::DnsName(below));
+                }
+            }
+            Host::Ip(address) => {
+                let bits = if address.is_ipv4() { 32 } else { 128 };
+                permitted.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits)));
+            }
+        }
+    }
     if names.iter().all(Host::is_ip) {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
@@ -161,6 +185,8 @@ fn constraints(names: &[Host]) -> NameConstraints {
             excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(unspecified, 0)));
         }
     }
+    // Mail addresses at the one host that never is (RFC 2606): none.
+    permitted.push(GeneralSubtree::Rfc822Name("invalid".to_owned()));
     NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded }
 }
 
@@ -205,7 +231,7 @@ mod tests {
             Authority::load_or_make(&store, &hosts(&["a.example", "m.example"]), &Clock::System).await.unwrap();
         verdict(&authority, "a.example").unwrap();
         verdict(&authority, "m.example").unwrap();
-        for foreign in ["b.example", "example", "127.0.0.1", "[::1]"] {
+        for foreign in ["b.example", "example", "x.a.example", "127.0.0.1", "[::1]"] {
             assert!(verdict(&authority, foreign).is_err(), "{foreign} is not served");
         }
     }
@@ -220,7 +246,9 @@ mod tests {
         verdict(&again, "127.0.0.1").unwrap();
         let other = Authority::load_or_make(&store, &hosts(&["c.example"]), &Clock::System).await.unwrap();
         assert_ne!(first.root_pem(), other.root_pem());
-        store.store(STORE_KEY, b"{").await.unwrap();
+        let back = Authority::load_or_make(&store, &names, &Clock::System).await.unwrap();
+        assert_eq!(first.root_pem(), back.root_pem(), "an installed root comes back with its names");
+        store.store(&store_key(&sorted(&names)), b"{").await.unwrap();
         let damaged = Authority::load_or_make(&store, &names, &Clock::System).await;
         assert!(matches!(damaged, Err(AuthorityError::Damaged { .. })), "a damaged CA is not replaced");
     }

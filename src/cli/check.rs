@@ -12,7 +12,7 @@ use crate::check::report::{Report, Verdict};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer, Log, LogFormat};
 use crate::dns::Resolver;
-use crate::telemetry::log;
+use crate::telemetry::log::{self, Chain};
 use std::io::IsTerminal as _;
 
 /// Could not tell.
@@ -89,11 +89,19 @@ fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<Str
 fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let names = config.servers.iter().map(|server| server.server_name.to_string()).collect();
+    let names: Vec<_> = config.servers.iter().map(|server| server.server_name.to_string()).collect();
+    if names.is_empty() {
+        return Err(vec![
+            "there is no homeserver in the configuration; name one: vestibule check example.com".to_owned(),
+        ]);
+    }
     let root = match config.tls.issuer {
         Issuer::Internal => {
             let store = Store::Directory(config.state_dir.clone());
-            control_plane(internal::stored_root(&store)).ok().and_then(Result::ok).flatten()
+            let stored = control_plane(internal::stored_root(&store, &config.names.certificate_names()));
+            let stored = stored.map_err(|failed| vec![failed.to_string()])?;
+            // Without its root, the check would find faults that are not there.
+            stored.map_err(|failed| vec![format!("{}; run the check as the user vestibule runs as", Chain(&failed))])?
         }
         Issuer::Acme | Issuer::Files => None,
     };

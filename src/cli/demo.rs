@@ -19,13 +19,13 @@ const ROOT_FILE: &str = "root.pem";
 pub(super) fn demo(once: bool) -> u8 {
     log::start(&Log { level: "warn".to_owned(), format: LogFormat::Text });
     let ended = control_plane(async {
-        let demo = Demo::start().await?;
+        let mut demo = Demo::start().await?;
         line("vestibule demo: the real program on loopback, a stub homeserver behind it.\n");
         let report = demo.check().await;
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         print(&render(&report, colour));
         if !once {
-            try_it(&demo).await;
+            try_it(&mut demo).await;
         }
         demo.stop().await?;
         Ok::<_, DemoError>(report.verdict)
@@ -44,17 +44,16 @@ pub(super) fn demo(once: bool) -> u8 {
     }
 }
 
-/// Prints what to type, and serves until Ctrl-C.
-async fn try_it(demo: &Demo) {
+/// Prints what to type, and serves until a signal.
+async fn try_it(demo: &mut Demo) {
     let folder = std::env::temp_dir().join(format!("vestibule-demo-{}", std::process::id()));
     let written = async { Store::directory(&folder)?.store(ROOT_FILE, demo.root_pem.as_bytes()).await };
     if let Err(failed) = written.await {
         error(&Chain(&failed));
     }
     print(&instructions(demo, &folder.join(ROOT_FILE)));
-    if let Err(failed) = tokio::signal::ctrl_c().await {
-        error(&failed);
-    }
+    // SIGINT and SIGTERM are the program's own to handle, here as in `run`.
+    demo.ended().await;
     line("");
     // Only the public root is in it; a leftover would be a nuisance, not a leak.
     let _ = std::fs::remove_dir_all(&folder);

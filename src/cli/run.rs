@@ -1,11 +1,12 @@
 //! `run`, `validate` and `certs root`.
 
+use super::NOT_OK;
 use super::output::{error, line, print};
-use super::{NOT_OK, USAGE};
-use crate::app::{App, Ended, FileReport, StartError, check_files, control_plane};
-use crate::certs::{Store, internal};
+use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, control_plane, uncovered, unused_files};
+use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Issuer};
+use crate::matrix::Host;
 use crate::telemetry::log::{self, Chain};
 use std::future::pending;
 
@@ -40,7 +41,8 @@ pub(super) fn run(config: Config) -> u8 {
 /// The static check: the configuration has been read already, so what is left are the files.
 pub(super) fn validate(config: &Config) -> u8 {
     let mut status = 0;
-    for report in check_files(config, Clock::System.now(), |_, _| {}) {
+    let published = Published::default();
+    for report in check_files(config, Clock::System.now(), |slot, certificate| published.publish(slot, certificate)) {
         match report {
             FileReport::Served { repairs } => repairs.iter().for_each(|repair| line(format!("warning: {repair}"))),
             FileReport::Refused(reason) => {
@@ -48,6 +50,24 @@ pub(super) fn validate(config: &Config) -> u8 {
                 status = NOT_OK;
             }
         }
+    }
+    for unused in unused_files(config, &published) {
+        line(format!("warning: {unused}"));
+    }
+    if config.tls.issuer == Issuer::Files {
+        for order in uncovered(config, &published) {
+            error(&format!(
+                "tls.certificates: no file covers {}, and tls.issuer is \"files\"",
+                Host::list(&order.names)
+            ));
+            status = NOT_OK;
+        }
+    }
+    if config.tls.issuer == Issuer::Acme
+        && let Err(failed) = acme_roots(config)
+    {
+        error(&failed);
+        status = NOT_OK;
     }
     for notice in &config.notices {
         line(format!("note: {notice}"));
@@ -62,7 +82,7 @@ pub(super) fn validate(config: &Config) -> u8 {
 /// Prints the internal CA's root.
 pub(super) fn root(config: &Config) -> u8 {
     let store = Store::Directory(config.state_dir.clone());
-    match control_plane(internal::stored_root(&store)) {
+    match control_plane(internal::stored_root(&store, &config.names.certificate_names())) {
         Ok(Ok(Some(root))) => {
             print(&root);
             0
@@ -80,7 +100,7 @@ pub(super) fn root(config: &Config) -> u8 {
         }
         Err(failed) => {
             error(&failed);
-            USAGE
+            NOT_OK
         }
     }
 }

@@ -24,8 +24,8 @@ pub struct Limits {
 pub fn read(reader: &Reader) -> Limits {
     let limits = Limits {
         max_body: reader.read("max_body", "\"none\"", values::size_or_none),
-        header_timeout: reader.read("header_timeout", "\"10s\"", values::duration),
-        first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::duration),
+        header_timeout: reader.read("header_timeout", "\"10s\"", values::timeout),
+        first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
         drain: reader.read("drain", "\"40s\"", values::duration),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
     };

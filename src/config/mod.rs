@@ -19,7 +19,7 @@ pub mod values;
 pub use limits::Limits;
 pub use listen::{Addresses, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
-pub use names::{CertificateOrder, NameMap, Owner};
+pub use names::{CertificateOrder, NameMap, Owner, Place};
 pub use reader::{ConfigError, Shown};
 pub use server::{Apex, PublicHost, Server, Site};
 pub use tls::{Acme, CertificateFiles, Challenge, DefaultCertificate, Issuer, Tls};
@@ -30,6 +30,7 @@ use reader::{Findings, Reader, Wrong};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use tree::Table;
 
 /// Where the configuration is looked for when nobody says otherwise.
@@ -99,21 +100,21 @@ pub struct Sources {
 impl Config {
     /// Reads the file, its `conf.d/*.toml` and the overrides.
     pub fn load(sources: &Sources) -> Result<Self, Vec<ConfigError>> {
-        let mut table = read_files(sources)?;
+        let (mut table, origin) = read_files(sources)?;
         for Override { key, value, origin } in &sources.overrides {
             table.set(key, value, origin);
         }
-        Self::from_table(table)
+        Self::from_table(table, origin)
     }
 
     /// Reads one text, as tests and `demo` do. `path` is only a name for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<ConfigError>> {
-        Self::from_table(parse(text, path)?)
+        Self::from_table(parse(text, path)?, Origin::File { path: Arc::from(path), line: 1, column: 1 })
     }
 
-    fn from_table(table: Table) -> Result<Self, Vec<ConfigError>> {
+    fn from_table(table: Table, origin: Origin) -> Result<Self, Vec<ConfigError>> {
         let findings = Rc::new(RefCell::new(Findings::default()));
-        let config = read(Reader::new(table, Rc::clone(&findings)));
+        let config = read(Reader::new(table, origin, Rc::clone(&findings)));
         let Findings { errors, shown, notices } = findings.take();
         match errors.is_empty() {
             true => Ok(Self { shown, notices, ..config }),
@@ -123,7 +124,7 @@ impl Config {
 }
 
 fn read(root: Reader) -> Config {
-    let servers = read_servers(&root);
+    let (servers, server_readers) = read_servers(&root);
     let email = root.read_optional("email", |node| {
         let text = values::string(node)?;
         match text.split_once('@') {
@@ -134,13 +135,12 @@ fn read(root: Reader) -> Config {
     let state_dir = root.read("state_dir", "\"/var/lib/vestibule\"", values::path);
     let section = |key| root.table(key);
     let listen = with(section("listen"), listen::read);
-    let tls = with(section("tls"), tls::read_tls);
+    let tls_reader = section("tls");
+    let tls = tls::read_tls(&tls_reader);
     let acme = with(section("acme"), tls::read_acme);
-    let mut sites = Vec::new();
-    for reader in root.tables("site") {
-        sites.extend(server::read_site(&reader));
-        reader.finish();
-    }
+    let site_readers = root.tables("site");
+    let (sites, site_readers): (Vec<_>, Vec<_>) =
+        site_readers.into_iter().filter_map(|reader| Some((server::read_site(&reader)?, reader))).unzip();
     let limits = with(section("limits"), limits::read);
     with(section("trusted_proxies"), |reader| {
         let from = reader.read("from", "[]", |node| values::list(node, values::network));
@@ -152,14 +152,25 @@ fn read(root: Reader) -> Config {
     });
     let log = with(section("log"), log::read_log);
     let check = with(section("check"), log::read_check);
-    let names = NameMap::new(&servers, &sites, |key, wrong| root.refuse(key, wrong));
+    let names = NameMap::new(&servers, &sites, |place, wrong| {
+        let (reader, key) = match place {
+            Place::Server(index) => {
+                let reader = server_readers.get(index).unwrap_or(&root);
+                (reader, if reader.is_set("public_host") { "public_host" } else { "server_name" })
+            }
+            Place::Site(index) => (site_readers.get(index).unwrap_or(&root), "host"),
+        };
+        reader.refuse(key, wrong);
+    });
     if let DefaultCertificate::Name(host) = &tls.default_certificate
         && names.owner(host).is_none()
     {
         let right = "write one of the served names, \"server_name\" or \"none\"";
-        root.refuse("tls", Wrong::new(format!("default_certificate {host} is not served here"), right));
+        tls_reader.refuse("default_certificate", Wrong::new(format!("{host} is not served here"), right));
     }
-    root.finish();
+    for reader in server_readers.into_iter().chain(site_readers).chain([tls_reader, root]) {
+        reader.finish();
+    }
     Config {
         servers,
         sites,
@@ -184,23 +195,17 @@ fn with<T>(reader: Reader, read: impl Fn(&Reader) -> T) -> T {
     value
 }
 
-/// The short form (one server at the top level) or the long form (`[[server]]`).
-fn read_servers(root: &Reader) -> Vec<Server> {
+/// The short form (one server at the top level) or the long form (`[[server]]`), with the readers
+/// of the long form's tables.
+fn read_servers(root: &Reader) -> (Vec<Server>, Vec<Reader>) {
     const SHORT: [&str; 9] =
         ["server_name", "homeserver", "public_host", "apex", "well_known", "mas", "rtc", "upstream", "route"];
+    let long = root.tables("server");
     if !root.is_set("server") {
         let short = SHORT.iter().any(|key| root.is_set(key));
-        root.tables("server");
-        return if short || !root.is_set("site") {
-            server::read_server(root).into_iter().collect()
-        } else {
-            Vec::new()
-        };
-    }
-    let mut servers = Vec::new();
-    for reader in root.tables("server") {
-        servers.extend(server::read_server(&reader));
-        reader.finish();
+        if short || !root.is_set("site") {
+            return (server::read_server(root).into_iter().collect(), Vec::new());
+        }
     }
     for key in SHORT {
         if root.is_set(key) {
@@ -210,7 +215,7 @@ fn read_servers(root: &Reader) -> Vec<Server> {
         // Refused once is enough: the key is known, only misplaced.
         root.known(key);
     }
-    servers
+    long.into_iter().filter_map(|reader| Some((server::read_server(&reader)?, reader))).unzip()
 }
 
 fn parse(text: &str, path: &Path) -> Result<Table, Vec<ConfigError>> {
@@ -224,26 +229,30 @@ fn parse(text: &str, path: &Path) -> Result<Table, Vec<ConfigError>> {
     })
 }
 
-fn read_files(sources: &Sources) -> Result<Table, Vec<ConfigError>> {
+/// The merged tree, and the place to name for what is missing from it.
+fn read_files(sources: &Sources) -> Result<(Table, Origin), Vec<ConfigError>> {
     let path = sources.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
     let named = sources.file.is_some();
+    let drop_ins = drop_ins(&path)?;
+    let mut origin = Origin::File { path: Arc::from(path.as_path()), line: 1, column: 1 };
     let mut table = match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text, &path)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
-            if !sources.overrides.iter().any(|set| set.key == "server_name") {
+            if drop_ins.is_empty() && !sources.overrides.iter().any(|set| set.key == "server_name") {
                 let right = "write one line into it, server_name = \"example.com\", or name a file with --config";
                 return Err(unreadable(&path, "there is no such file", right));
             }
+            origin = Origin::Default;
             Table::default()
         }
         Err(error) => return Err(unreadable(&path, &error.to_string(), "name a readable file with --config")),
     };
-    for drop_in in drop_ins(&path)? {
+    for drop_in in drop_ins {
         let text = std::fs::read_to_string(&drop_in)
             .map_err(|error| unreadable(&drop_in, &error.to_string(), "make it readable or remove it"))?;
         table.merge(parse(&text, &drop_in)?);
     }
-    Ok(table)
+    Ok((table, origin))
 }
 
 /// `conf.d/*.toml` beside the file, in name order.

@@ -92,9 +92,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of the whole configuration.
-    pub fn new(table: Table, findings: Rc<RefCell<Findings>>) -> Self {
-        Self { table, origin: Origin::Default, path: String::new(), asked: RefCell::default(), findings }
+    /// A reader of the whole configuration, which stands at `origin`.
+    pub fn new(table: Table, origin: Origin, findings: Rc<RefCell<Findings>>) -> Self {
+        Self { table, origin, path: String::new(), asked: RefCell::default(), findings }
     }
 
     /// Where the table itself stands.
@@ -212,10 +212,14 @@ impl Reader {
     /// Records that `key` is accepted and does nothing in this version, if somebody set it.
     pub fn without_effect(&self, key: &str) {
         if self.is_set(key) {
-            let notice =
-                format!("{}: {}: accepted, but has no effect in this version", self.origin_of(key), self.path_of(key));
-            self.findings.borrow_mut().notices.push(notice);
+            self.note(key, "accepted, but has no effect in this version");
         }
+    }
+
+    /// Records something that whoever set `key` should know.
+    pub fn note(&self, key: &str, note: &str) {
+        let notice = format!("{}: {}: {note}", self.origin_of(key), self.path_of(key));
+        self.findings.borrow_mut().notices.push(notice);
     }
 
     /// Marks `key` as one that exists, without reading it.
@@ -282,7 +286,7 @@ mod tests {
     fn every_mistake_is_collected_with_its_place() {
         let findings = Rc::default();
         let table = Table::parse("levl = 1\nport = \"x\"\n[[a]]\nn = true\n", Path::new("t.toml")).unwrap();
-        let reader = Reader::new(table, Rc::clone(&findings));
+        let reader = Reader::new(table, Origin::Default, Rc::clone(&findings));
         assert_eq!(reader.read("level", "3", number), 3);
         assert_eq!(reader.read("port", "4", number), 4);
         for item in reader.tables("a") {

@@ -191,6 +191,10 @@ fn support_document(node: &Node) -> Result<SupportDocument, Wrong> {
             let what = format!("the contact {:?} has neither matrix_id nor email_address", contact.role);
             return Err(Wrong::new(what, right));
         }
+        // Keys of later versions are namespaced until then; a plain one is a slip.
+        if let Some(unknown) = contact.other.keys().find(|key| !key.contains('.')) {
+            return Err(Wrong::new(format!("a contact has no key {unknown:?}"), right));
+        }
     }
     Ok(document)
 }

@@ -58,7 +58,10 @@ fn two_servers_and_two_sites() {
 #[test]
 fn every_error_names_place_key_and_remedy() {
     let table = [
-        ("", "server_name: missing; write server_name = \"example.com\", what stands after the colon in your user IDs"),
+        (
+            "",
+            "v.toml:1:1: server_name: missing; write server_name = \"example.com\", what stands after the colon in your user IDs",
+        ),
         (
             "server_name = \"https://a.b\"",
             "v.toml:1:15: server_name: \"https://a.b\" is not a server name; a scheme does not belong here; write \
@@ -119,7 +122,9 @@ fn a_name_has_one_owner() {
     let two = "[[server]]\nserver_name = \"a.b\"\npublic_host = \"m.b\"\n[[server]]\nserver_name = \"c.d\"\npublic_host = \"m.b\"";
     assert_eq!(
         errors(two),
-        ["v.toml:1:1: server: m.b leads to both a.b and c.d; give each server a public_host of its own"]
+        [
+            "v.toml:6:15: server[1].public_host: m.b leads to both a.b and c.d; give each server a public_host of its own"
+        ]
     );
     let site =
         "server_name = \"a.b\"\npublic_host = \"m.b\"\n[[site]]\nhost = \"m.b\"\nupstream = \"http://127.0.0.1:1\"";

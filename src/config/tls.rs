@@ -120,9 +120,15 @@ pub struct Acme {
     pub profile: Option<String>,
 }
 
+/// ZeroSSL's directory.
+const ZEROSSL: &str = "https://acme.zerossl.com/v2/DV90";
+
 /// Reads `[acme]`.
 pub fn read_acme(reader: &Reader) -> Acme {
     let directory = reader.read("directory", "\"letsencrypt\"", directory);
+    if directory == ZEROSSL {
+        reader.note("directory", "ZeroSSL asks for an external account binding, which this version cannot give");
+    }
     let ca_file = reader.read("ca_file", "\"\"", values::string_or_unset).map(PathBuf::from);
     let challenges = reader.read("challenges", "[\"tls-alpn-01\", \"http-01\"]", challenges);
     let profile = reader.read("profile", "\"\"", values::string_or_unset);
@@ -155,7 +161,7 @@ fn directory(node: &Node) -> Result<String, Wrong> {
     let known = match values::string(node)?.as_str() {
         "letsencrypt" => "https://acme-v02.api.letsencrypt.org/directory",
         "letsencrypt-staging" => "https://acme-staging-v02.api.letsencrypt.org/directory",
-        "zerossl" => "https://acme.zerossl.com/v2/DV90",
+        "zerossl" => ZEROSSL,
         _ => {
             return values::https_url(node).map_err(|wrong| {
                 let right = "write \"letsencrypt\", \"letsencrypt-staging\", \"zerossl\", or a directory URL";

@@ -80,6 +80,14 @@ pub fn duration(node: &Node) -> Result<Duration, Wrong> {
     parse_duration(text).ok_or_else(|| Wrong::new(format!("{text:?} is not a duration"), RIGHT))
 }
 
+/// A duration that is not zero.
+pub fn timeout(node: &Node) -> Result<Duration, Wrong> {
+    match duration(node)? {
+        Duration::ZERO => Err(Wrong::new("nothing is done in no time", "write a duration such as \"10s\"")),
+        duration => Ok(duration),
+    }
+}
+
 /// The text form of [`duration`], which the command line shares.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;

@@ -87,6 +87,9 @@ pub struct Contact {
     /// An e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email_address: Option<String>,
+    /// Keys that later versions of the specification may name.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// The support document: contacts, a page, or both.

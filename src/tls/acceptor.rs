@@ -34,20 +34,15 @@ pub struct Handshake {
 /// What the handshake proved to the client.
 #[derive(Clone, Debug)]
 pub struct ProvenName {
-    /// The server name indication, lower case; `None` when the client sent none.
-    pub sni: Option<String>,
     /// The certificate it was shown.
     pub certificate: Arc<Certificate>,
 }
 
 impl ProvenName {
-    /// Whether requests for `host` belong on this connection (RFC 9110 §7.4): it is the name the
-    /// client asked for, the certificate covers it, or the client asked for none.
+    /// Whether requests for `host` belong on this connection (RFC 9110 §7.4): the certificate that
+    /// the client was shown covers it, whether or not the client asked for that name.
     pub fn admits(&self, host: &Host) -> bool {
-        match &self.sni {
-            None => true,
-            Some(sni) => host.dns() == Some(sni.as_str()) || self.certificate.covers(host),
-        }
+        self.certificate.covers(host)
     }
 }
 
@@ -109,7 +104,7 @@ async fn perform(
     let certificate = Arc::clone(&shown.certificate);
     let stream = start.into_stream(Arc::clone(&shown.config)).await?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok(Some(Handshake { stream, name: ProvenName { sni, certificate }, http2 }))
+    Ok(Some(Handshake { stream, name: ProvenName { certificate }, http2 }))
 }
 
 async fn refuse(mut stream: TcpStream, sni: Option<String>) -> HandshakeError {

@@ -97,6 +97,12 @@ impl Demo {
         check(SERVER_NAME, &self.network).await
     }
 
+    /// Returns when the demo has ended by itself, as a signal makes it.
+    pub async fn ended(&mut self) {
+        // Taken from the set: what `stop` waits for is what is left.
+        let _ = self.tasks.join_next().await;
+    }
+
     /// Ends everything.
     pub async fn stop(mut self) -> Result<(), DemoError> {
         self.drain.start();

@@ -173,21 +173,21 @@ fn cache(case: &Case<'_>) -> Vec<Finding> {
 fn split(case: &Case<'_>) -> Vec<Finding> {
     // Addresses that do not answer are spoken of in wk.server.reach.
     let says = |visit: &Visit| match (&visit.stopped, answer(visit)) {
-        (Some(_), _) => Some("a broken redirect".to_owned()),
+        (Some(_), _) => Some((None, "a broken redirect".to_owned())),
         (None, None) => None,
         (None, Some(answer)) => match parse_server_document(&answer.body) {
-            Ok(name) if answer.status == 200 => Some(name.as_str().to_owned()),
-            _ => Some(format!("no delegation (status {})", answer.status)),
+            Ok(name) if answer.status == 200 => Some((Some(name.as_str().to_owned()), name.as_str().to_owned())),
+            _ => Some((None, format!("no delegation (status {})", answer.status))),
         },
     };
     let said: Vec<_> = case.seen.well_known.iter().filter_map(|visit| Some((visit.address, says(visit)?))).collect();
-    let Some((_, first)) = said.first() else {
-        return Vec::new();
-    };
-    if said.iter().all(|(_, other)| other == first) {
+    // Peers make the same of every answer that is no delegation.
+    let mut delegations = said.iter().map(|(_, (delegation, _))| delegation);
+    let first = delegations.next();
+    if delegations.all(|other| Some(other) == first) {
         return Vec::new();
     }
-    let detail = said.iter().map(|(address, what)| format!("{} says {what}", address.ip())).collect::<Vec<_>>();
+    let detail = said.iter().map(|(address, (_, what))| format!("{} says {what}", address.ip())).collect::<Vec<_>>();
     let host = host(case).map(|host| host.to_string()).unwrap_or_default();
     vec![case.finding(Code::WkServerSplit, &host, detail.join(", ")).for_host(&host)]
 }
