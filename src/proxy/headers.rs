@@ -5,8 +5,8 @@
 //! direction. Whatever claims to be the client's address is replaced by the one that is.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use std::net::IpAddr;
 
@@ -54,6 +54,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, client: IpAddr, host: &Header
         headers.insert("x-forwarded-for", address.clone());
         headers.insert("x-real-ip", address);
     }
+    join_cookies(headers);
     headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
     headers.insert("x-forwarded-host", host.clone());
     headers.insert(HOST, host.clone());
@@ -72,6 +73,17 @@ pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
     let websocket = upgrade.is_some_and(|value| value.trim().eq_ignore_ascii_case("websocket"));
     websocket && headers.get_all(CONNECTION).iter().any(|value| tokens(value).any(|token| token == "upgrade"))
+}
+
+/// HTTP/2 clients split the cookie line to compress it better; HTTP/1.1 knows one only (RFC 9113
+/// §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(b"; ".as_slice()))
+    {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
