@@ -42,10 +42,12 @@ pub(super) fn preflight() -> Response<ResponseBody> {
     response
 }
 
-/// A well-known document, or a clean 404 where it is not set.
+/// A well-known document, or a clean 404 where it is not set. Whatever the answer is, it says how
+/// long it holds.
 pub(super) fn well_known(documents: &Documents, document: Document, method: &Method) -> Response<ResponseBody> {
     let mut response = match documents.body(document) {
         _ if method == Method::OPTIONS => preflight(),
+        _ if method != Method::GET && method != Method::HEAD => error(ProxyError::MethodNotAllowed),
         Some(body) => {
             let mut response = Response::new(ResponseBody::ours(body));
             response.headers_mut().insert(CONTENT_TYPE, JSON);

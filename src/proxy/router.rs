@@ -51,10 +51,7 @@ fn route_site<'a>(server: &'a ServedServer, site: &'a UpstreamAddress, asked: &A
 
 fn route_matrix<'a>(serving: &Serving, server: &'a ServedServer, asked: &Asked<'_>) -> Route<'a> {
     if let Some(document) = Document::at(asked.path) {
-        return match *asked.method {
-            Method::GET | Method::HEAD | Method::OPTIONS => Route::WellKnown(server, document),
-            _ => Route::Refuse(ProxyError::MethodNotAllowed),
-        };
+        return Route::WellKnown(server, document);
     }
     match target::access(asked.path) {
         Access::Public => Route::Forward(&server.homeserver),
@@ -151,7 +148,7 @@ mod tests {
             assert_eq!(decide(Method::GET, host, path, "192.0.2.1"), expected, "{host}{path}");
         }
         assert_eq!(decide(Method::GET, "two.example", "/_synapse/admin/x", "10.1.2.3"), "http://127.0.0.1:2");
-        assert_eq!(decide(Method::PUT, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "405");
+        assert_eq!(decide(Method::PUT, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "Server");
         assert_eq!(decide(Method::OPTIONS, "two.example", "/.well-known/matrix/server", "192.0.2.1"), "Server");
     }
 
