@@ -79,9 +79,10 @@ where
 
     /// Sends a request and waits for the head of the answer.
     ///
-    /// What is tried twice: a request of which nothing was written, and, on a reused connection
-    /// that closed without an answer, a GET, HEAD or OPTIONS without body (`bodiless`): the
-    /// upstream may have closed an idle connection at that very moment. Nothing else.
+    /// What is tried again: a request of which nothing was written; and, once and over a new
+    /// connection, a GET, HEAD or OPTIONS without body (`bodiless`) whose reused connection ended
+    /// without an answer: the upstream may have closed it for idling at that very moment. Nothing
+    /// else.
     pub async fn send(
         self: &Rc<Self>,
         mut request: Request<B>,
@@ -92,10 +93,18 @@ where
             let copy = repeatable.then(|| copy(&request));
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, Lease { pool: Rc::clone(self), sender })),
-                Err(mut error) => match error.take_message().or(copy) {
-                    Some(again) => request = again,
-                    None => return Err(SendError::Exchange(error.into_error())),
-                },
+                Err(mut error) => {
+                    if let Some(unsent) = error.take_message() {
+                        request = unsent;
+                        continue;
+                    }
+                    let error = error.into_error();
+                    match copy.filter(|_| ended(&error)) {
+                        Some(again) => request = again,
+                        None => return Err(SendError::Exchange(error)),
+                    }
+                    break;
+                }
             }
         }
         let stream = connect(&self.address).await?;
@@ -122,6 +131,12 @@ where
         }
         None
     }
+}
+
+/// Whether the connection ended, as against an answer that makes no sense.
+fn ended(error: &hyper::Error) -> bool {
+    let broken = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || broken
 }
 
 fn copy<B: Default>(request: &Request<B>) -> Request<B> {
