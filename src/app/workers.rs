@@ -1,6 +1,7 @@
 //! The worker threads: started together, drained together.
 
-use super::{Ended, notify, signals};
+use super::signals::Signals;
+use super::{Ended, notify};
 use crate::drain::{Drain, Watch};
 use crate::net::listen::Listener;
 use crate::proxy::{Shared, Worker};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 /// The running threads.
 pub(super) struct Workers {
     count: usize,
+    signals: Signals,
     /// What a worker says when it ends; a worker that has panicked never gets to say it.
     ended: mpsc::UnboundedReceiver<io::Result<()>>,
 }
@@ -35,6 +37,7 @@ impl Workers {
     pub fn start(shared: &Arc<Shared>, listeners: &Arc<Vec<Listener>>, drain: &Watch) -> io::Result<Self> {
         let count = available_parallelism().map_or(1, usize::from);
         let (tell, ended) = mpsc::unbounded_channel();
+        let signals = Signals::new();
         for number in 0..count {
             let worker = Worker::new(Arc::clone(shared), Arc::clone(listeners), drain.clone());
             let tell = tell.clone();
@@ -44,14 +47,14 @@ impl Workers {
                 let _ = tell.send(worker.run());
             })?;
         }
-        Ok(Self { count, ended })
+        Ok(Self { count, signals, ended })
     }
 
     /// Waits for `stop` or a signal, then lets requests finish for at most `limit`.
     pub async fn serve_until(mut self, stop: impl Future<Output = ()>, drain: &Drain, limit: Duration) -> Ended {
         let asked = tokio::select! {
             () = stop => "the program",
-            signal = signals::stop() => signal,
+            signal = self.signals.stop() => signal,
             result = self.ended.recv() => {
                 tracing::error!(?result, "a worker ended, so the program does");
                 return Ended::Failed;
@@ -63,7 +66,7 @@ impl Workers {
         let why = tokio::select! {
             () = drain.finished() => return Ended::Clean,
             () = tokio::time::sleep(limit) => "the drain limit is over",
-            signal = signals::stop() => signal,
+            signal = self.signals.stop() => signal,
         };
         // Each worker holds one watch, each connection another.
         let connections = drain.remaining().saturating_sub(self.count);
