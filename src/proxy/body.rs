@@ -1,6 +1,7 @@
 //! Bodies: ours, and those that stream through.
 
 use super::activity::InFlight;
+use super::linger::Linger;
 use crate::upstream::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -104,25 +105,62 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub fn new() -> Rc<Self> {
+    fn new() -> Rc<Self> {
         Rc::new(Self { moved: Cell::new(Instant::now()), over_limit: Cell::new(false) })
     }
 }
 
-/// A request body on its way to the upstream.
+/// A request body on its way to the upstream, or to nobody.
 #[derive(Default)]
 pub(super) struct RequestBody(Option<Streaming>);
 
 struct Streaming {
-    incoming: Incoming,
+    /// Taken when this is dropped before its end.
+    incoming: Option<Incoming>,
     progress: Rc<Progress>,
     left: Option<u64>,
+    /// What becomes of the rest.
+    linger: Option<Linger>,
+    /// The client waits to be asked for the body, and reading would be asking.
+    waits: bool,
 }
 
 impl RequestBody {
-    /// `limit` is the most bytes that may pass.
-    pub fn new(incoming: Incoming, progress: Rc<Progress>, limit: Option<u64>) -> Self {
-        if incoming.is_end_stream() { Self(None) } else { Self(Some(Streaming { incoming, progress, left: limit })) }
+    /// `waits` says that the client expects a 100 before it sends.
+    pub fn new(incoming: Incoming, waits: bool) -> Self {
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        let (progress, linger) = (Progress::new(), Some(Linger::new()));
+        Self(Some(Streaming { incoming: Some(incoming), progress, left: None, linger, waits }))
+    }
+
+    /// The most bytes that may pass.
+    pub fn limit(&mut self, most: Option<u64>) {
+        if let Some(streaming) = &mut self.0 {
+            streaming.left = most;
+        }
+    }
+
+    fn incoming(&self) -> Option<&Incoming> {
+        self.0.as_ref()?.incoming.as_ref()
+    }
+
+    /// How it is doing, while somebody else holds it.
+    pub fn progress(&self) -> Rc<Progress> {
+        match &self.0 {
+            Some(streaming) => Rc::clone(&streaming.progress),
+            None => Progress::new(),
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let unread = self.incoming.take().filter(|incoming| !self.waits && !incoming.is_end_stream());
+        if let (Some(rest), Some(linger)) = (unread, self.linger.take()) {
+            linger.discard(rest);
+        }
     }
 }
 
@@ -134,7 +172,11 @@ impl Body for RequestBody {
         let Some(streaming) = &mut self.get_mut().0 else {
             return Poll::Ready(None);
         };
-        let frame = std::task::ready!(Pin::new(&mut streaming.incoming).poll_frame(cx));
+        let Some(incoming) = &mut streaming.incoming else {
+            return Poll::Ready(None);
+        };
+        streaming.waits = false;
+        let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
         streaming.progress.moved.set(Instant::now());
         let Some(Ok(frame)) = frame else {
             return Poll::Ready(frame.map(|failed| failed.map_err(Into::into)));
@@ -152,13 +194,10 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|streaming| streaming.incoming.is_end_stream())
+        self.incoming().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Some(streaming) => streaming.incoming.size_hint(),
-            None => SizeHint::with_exact(0),
-        }
+        self.incoming().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

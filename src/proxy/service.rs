@@ -13,8 +13,8 @@ use crate::config::UpstreamAddress;
 use crate::matrix::ServerName;
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::HOST;
-use http::{HeaderValue, Method, Request, Response};
+use http::header::{EXPECT, HOST};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -65,6 +65,8 @@ impl Service {
         let in_flight = self.activity.request();
         let method = request.method().clone();
         let serving = self.shared.serving.load_full();
+        let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        let request = request.map(|incoming| RequestBody::new(incoming, waits));
         let answer = match &self.arrival {
             Arrival::Tls(name) => self.answer(&serving, name, request).await,
             Arrival::Plain => self.answer_plain(&serving, &request),
@@ -83,7 +85,7 @@ impl Service {
         &self,
         serving: &Serving,
         name: &ProvenName,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let (host, asked_for) = host_of(&request)?;
         if !name.admits(asked_for.host()) {
@@ -113,7 +115,7 @@ impl Service {
     fn answer_plain(
         &self,
         serving: &Serving,
-        request: &Request<Incoming>,
+        request: &Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let path = path_of(request)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
@@ -139,7 +141,7 @@ impl Service {
 }
 
 /// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`.
-fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, ServerName), ProxyError> {
+fn host_of(request: &Request<RequestBody>) -> Result<(HeaderValue, ServerName), ProxyError> {
     let mut lines = request.headers().get_all(HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
@@ -159,7 +161,7 @@ fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, ServerName), Pro
 }
 
 /// The raw path of an origin-form or absolute-form target.
-fn path_of(request: &Request<Incoming>) -> Result<&str, ProxyError> {
+fn path_of(request: &Request<RequestBody>) -> Result<&str, ProxyError> {
     let path = request.uri().path();
     if request.method() == Method::CONNECT || !path.starts_with('/') {
         return Err(ProxyError::BadTarget);
