@@ -47,6 +47,14 @@ impl ResponseBody {
         Self { content, in_flight: None }
     }
 
+    /// The length of a body of ours, and the body gone: what HEAD is answered with.
+    pub fn withheld(self) -> (Option<u64>, Self) {
+        match self.content {
+            Content::Ours(bytes) => (u64::try_from(bytes.len()).ok(), Self { content: Content::Empty, ..self }),
+            content => (None, Self { content, ..self }),
+        }
+    }
+
     /// Counts the request as in flight until this body is gone.
     pub fn counted(mut self, in_flight: InFlight) -> Self {
         self.in_flight = Some(in_flight);

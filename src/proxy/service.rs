@@ -13,7 +13,7 @@ use crate::config::UpstreamAddress;
 use crate::matrix::ServerName;
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::{EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
@@ -77,6 +77,15 @@ impl Service {
         });
         if let (Arrival::Tls(_), Some(hsts)) = (&self.arrival, &serving.hsts) {
             response.headers_mut().entry("strict-transport-security").or_insert_with(|| hsts.clone());
+        }
+        if method == Method::HEAD {
+            // HTTP/1.1 would leave the body out by itself, HTTP/2 would not.
+            let (mut parts, body) = response.into_parts();
+            let (length, body) = body.withheld();
+            if let Some(length) = length {
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            response = Response::from_parts(parts, body);
         }
         Ok(response.map(|body| body.counted(in_flight)))
     }
