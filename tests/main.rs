@@ -20,5 +20,9 @@
 )]
 
 mod architecture;
+mod forward;
 mod peers;
+mod port80;
+mod routing;
 mod support;
+mod well_known;

@@ -78,6 +78,14 @@ impl Process {
         self.child.id()
     }
 
+    /// Memory it holds (VmRSS), in KiB.
+    #[track_caller]
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// Everything written so far, standard output and standard error in the order they arrived.
     pub fn lines(&self) -> Vec<String> {
         self.log.state.lock().expect("no reader panics").lines.clone()
