@@ -20,6 +20,8 @@
 )]
 
 mod architecture;
+mod cli;
+mod contract;
 mod forward;
 mod peers;
 mod port80;

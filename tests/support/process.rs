@@ -40,18 +40,22 @@ pub struct Mark(usize);
 /// A signal, by the name that `kill` takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal {
+    Cont,
     Hup,
     Int,
     Kill,
+    Stop,
     Term,
 }
 
 impl fmt::Display for Signal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::Cont => "CONT",
             Self::Hup => "HUP",
             Self::Int => "INT",
             Self::Kill => "KILL",
+            Self::Stop => "STOP",
             Self::Term => "TERM",
         })
     }
