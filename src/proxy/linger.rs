@@ -19,6 +19,7 @@ pub(super) struct Linger(oneshot::Sender<Incoming>);
 
 impl Linger {
     /// The task behind it ends with the sender or at the limit.
+    #[expect(clippy::disallowed_methods, reason = "it ends with its sender or at the limit, and with its worker")]
     pub fn new() -> Self {
         let (sender, receiver) = oneshot::channel::<Incoming>();
         tokio::task::spawn_local(async move {
