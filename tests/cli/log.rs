@@ -9,12 +9,12 @@ use crate::support::vestibule::command;
 
 const READY: &str = "ready";
 
-/// The lines that a start and a stop write.
+/// The lines that a start and a stop write, a warning about a key without effect among them.
 fn lines(format: &str, under_systemd: bool) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("vestibule.toml");
     let config = format!(
-        "{}server_name = \"{NAME}\"\nstate_dir = {:?}\n[log]\nformat = \"{format}\"\n",
+        "{}server_name = \"{NAME}\"\nstate_dir = {:?}\n[log]\naccess = \"json\"\nformat = \"{format}\"\n",
         Front::LOOPBACK,
         folder.path().join("state")
     );
@@ -63,7 +63,9 @@ fn json_is_an_object_a_line() {
 #[test]
 fn the_journal_gets_priorities_and_no_times() {
     for (format, under_systemd) in [("journald", false), ("auto", true)] {
-        for line in lines(format, under_systemd) {
+        let lines = lines(format, under_systemd);
+        assert!(lines.iter().any(|line| line.starts_with("<4>") && line.contains("log.access")), "{lines:#?}");
+        for line in lines {
             let text = ["<3>", "<4>", "<6>"].iter().find_map(|priority| line.strip_prefix(priority));
             let text = text.unwrap_or_else(|| panic!("no priority in {line}"));
             assert!(!text.trim_start().starts_with("20"), "the journal has its own time: {line}");
