@@ -22,8 +22,14 @@
 mod acme;
 mod architecture;
 mod certificates;
+mod cli;
+mod contract;
+mod forward;
 mod peers;
+mod port80;
 mod readme;
+mod routing;
 mod signals;
 mod support;
 mod tls;
+mod well_known;

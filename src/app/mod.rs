@@ -154,6 +154,9 @@ impl App {
         for listener in self.listeners.iter() {
             tracing::info!(listener = %listener.role, address = %listener.address, "listening");
         }
+        // The workers have their duplicates. With this one kept, connections would still be taken
+        // while they drain, and never served.
+        drop(self.listeners);
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
         let mut tasks = JoinSet::new();

@@ -1,8 +1,7 @@
 //! The arguments, as clap reads them. Help texts are the doc comments.
 
-use crate::config::{DEFAULT_PATH, ENVIRONMENT, Origin, Override, Sources};
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use std::io;
+use crate::config::{ENVIRONMENT, Origin, Override, Sources};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -185,60 +184,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a number and a unit (ms, s, m, h, d), such as 30s".to_owned())
 }
 
-/// Renders one page for the program and all its commands, and what the help does not say.
-pub(super) fn man_page(out: &mut Vec<u8>) -> io::Result<()> {
-    let command = Arguments::command();
-    let page = clap_mangen::Man::new(command.clone());
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_description_section(out)?;
-    out.extend_from_slice(b".SH COMMANDS\n");
-    describe(&command, "vestibule", out)?;
-    out.extend_from_slice(b".SH ENVIRONMENT\n");
-    let variables = ENVIRONMENT.iter().map(|(name, key)| (*name, *key));
-    for (name, key) in std::iter::once(("VESTIBULE_CONFIG", "the configuration file")).chain(variables) {
-        out.extend_from_slice(format!(".TP\n\\fB{name}\\fR\nSets {key}.\n").as_bytes());
-    }
-    let files = format!(
-        ".SH FILES\n.TP\n\\fI{DEFAULT_PATH}\\fR\nThe configuration; one line is enough: server_name = \"example.com\". \
-         Files in conf.d/*.toml beside it are merged in name order.\n.TP\n\\fI/var/lib/vestibule\\fR\nKeys, certificates \
-         and CA accounts, unless state_dir says otherwise.\n"
-    );
-    out.extend_from_slice(files.as_bytes());
-    Ok(())
-}
-
-fn describe(command: &clap::Command, name: &str, out: &mut Vec<u8>) -> io::Result<()> {
-    for child in command.get_subcommands() {
-        let name = format!("{name} {}", child.get_name());
-        if child.has_subcommands() {
-            describe(child, &name, out)?;
-            continue;
-        }
-        out.extend_from_slice(format!(".SS {name}\n").as_bytes());
-        let page = clap_mangen::Man::new(child.clone().disable_help_flag(true));
-        let mut section = Vec::new();
-        page.render_description_section(&mut section)?;
-        if child.get_arguments().count() > 0 {
-            page.render_options_section(&mut section)?;
-        }
-        // These are parts of one section here, not sections.
-        let text = String::from_utf8_lossy(&section).into_owned();
-        let kept = text
-            .lines()
-            .filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"));
-        for line in kept {
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {

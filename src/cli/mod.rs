@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod man;
 mod output;
 mod run;
 
@@ -67,10 +68,9 @@ fn with_config(arguments: &ConfigArguments, go_on: impl FnOnce(Config) -> u8) ->
 }
 
 fn man() -> u8 {
-    let mut page = Vec::new();
-    match args::man_page(&mut page) {
-        Ok(()) => {
-            print(&String::from_utf8_lossy(&page));
+    match man::page() {
+        Ok(page) => {
+            print(&page);
             0
         }
         Err(failed) => {

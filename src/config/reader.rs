@@ -234,12 +234,8 @@ impl Reader {
             if asked.contains(&key.as_str()) {
                 continue;
             }
-            let near = asked.iter().map(|known| (strsim::jaro_winkler(known, key), known));
-            let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-            let right = match near {
-                Some((_, known)) => format!("did you mean \"{known}\"?"),
-                None => format!("known here: {}", asked.join(", ")),
-            };
+            let near = nearest(key, &asked);
+            let right = near.unwrap_or_else(|| format!("known here: {}", asked.join(", ")));
             self.refuse(key, Wrong::new("unknown key", right));
         }
     }
@@ -258,6 +254,13 @@ impl Reader {
         };
         self.findings.borrow_mut().shown.push(shown);
     }
+}
+
+/// The question about the known key that looks most like `key`, if one does.
+pub fn nearest(key: &str, known: &[&str]) -> Option<String> {
+    let near = known.iter().map(|known| (strsim::jaro_winkler(known, key), known));
+    let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    near.map(|(_, known)| format!("did you mean \"{known}\"?"))
 }
 
 /// A default, written as TOML in the code.

@@ -1,6 +1,6 @@
 //! A homeserver (`[[server]]`, or the short form at the top level) and a plain site (`[[site]]`).
 
-use super::reader::{Reader, Wrong};
+use super::reader::{Reader, Wrong, nearest};
 use super::tree::{Node, Value};
 use super::upstream::{UpstreamAddress, upstream};
 use super::values;
@@ -181,8 +181,15 @@ fn client_keys(node: &Node) -> Result<Map<String, Json>, Wrong> {
 
 fn support_document(node: &Node) -> Result<SupportDocument, Wrong> {
     let right = "write support = { contacts = [{ role = \"m.role.admin\", email_address = \"admin@example.com\" }] }";
+    let json = to_json(&node.value)?;
+    // The type takes what other servers publish, unknown keys included. Here only the namespaced keys
+    // of proposals may be unknown; a plain one is a slip.
+    known_keys(&json, &["contacts", "support_page"], right)?;
+    for contact in json.get("contacts").and_then(Json::as_array).into_iter().flatten() {
+        known_keys(contact, &["role", "matrix_id", "email_address"], right)?;
+    }
     let document: SupportDocument =
-        serde_json::from_value(to_json(&node.value)?).map_err(|error| Wrong::new(error.to_string(), right))?;
+        serde_json::from_value(json).map_err(|error| Wrong::new(error.to_string(), right))?;
     if document.contacts.is_empty() && document.support_page.is_none() {
         return Err(Wrong::new("neither contacts nor support_page", right));
     }
@@ -191,12 +198,20 @@ fn support_document(node: &Node) -> Result<SupportDocument, Wrong> {
             let what = format!("the contact {:?} has neither matrix_id nor email_address", contact.role);
             return Err(Wrong::new(what, right));
         }
-        // Keys of later versions are namespaced until then; a plain one is a slip.
-        if let Some(unknown) = contact.other.keys().find(|key| !key.contains('.')) {
-            return Err(Wrong::new(format!("a contact has no key {unknown:?}"), right));
-        }
     }
     Ok(document)
+}
+
+fn known_keys(table: &Json, known: &[&str], right: &str) -> Result<(), Wrong> {
+    let unknown = table
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+        .find(|key| !known.contains(&key.as_str()) && !key.contains('.'));
+    unknown.map_or(Ok(()), |key| {
+        let near = nearest(key, known);
+        Err(Wrong::new(format!("unknown key {key:?}"), near.unwrap_or_else(|| right.to_owned())))
+    })
 }
 
 fn to_json(value: &Value) -> Result<Json, Wrong> {

@@ -111,6 +111,10 @@ fn every_error_names_place_key_and_remedy() {
             "v.toml:3:1: well_known.client: \"m.identity_server\" has no base_url that starts with https://; write \
              client = { \"m.identity_server\" = { base_url = \"https://vector.im\" } }",
         ),
+        (
+            "server_name = \"a.b\"\n[well_known]\nsupport = { contacts = [{ role = \"m.role.admin\", matrx_id = \"@a:b.c\" }] }",
+            "v.toml:3:1: well_known.support: unknown key \"matrx_id\"; did you mean \"matrix_id\"?",
+        ),
     ];
     for (text, expected) in table {
         assert_eq!(errors(text), [expected], "for {text:?}");

@@ -1,6 +1,7 @@
 //! Bodies: ours, and those that stream through.
 
 use super::activity::InFlight;
+use super::linger::Linger;
 use crate::upstream::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -46,19 +47,11 @@ impl ResponseBody {
         Self { content, in_flight: None }
     }
 
-    /// The length of content of ours.
-    pub(super) fn our_length(&self) -> Option<usize> {
-        match &self.content {
-            Content::Ours(bytes) => Some(bytes.len()),
-            Content::Empty | Content::Upstream(..) => None,
-        }
-    }
-
-    /// The same without content of ours: the answer to HEAD. What comes from an upstream has none.
-    pub(super) fn head_only(self) -> Self {
+    /// The length of a body of ours, and the body gone: what HEAD is answered with.
+    pub(super) fn withheld(self) -> (Option<u64>, Self) {
         match self.content {
-            Content::Ours(_) => Self { content: Content::Empty, ..self },
-            Content::Empty | Content::Upstream(..) => self,
+            Content::Ours(bytes) => (u64::try_from(bytes.len()).ok(), Self { content: Content::Empty, ..self }),
+            content => (None, Self { content, ..self }),
         }
     }
 
@@ -120,25 +113,62 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Rc<Self> {
+    fn new() -> Rc<Self> {
         Rc::new(Self { moved: Cell::new(Instant::now()), over_limit: Cell::new(false) })
     }
 }
 
-/// A request body on its way to the upstream.
+/// A request body on its way to the upstream, or to nobody.
 #[derive(Default)]
 pub(super) struct RequestBody(Option<Streaming>);
 
 struct Streaming {
-    incoming: Incoming,
+    /// Taken when this is dropped before its end.
+    incoming: Option<Incoming>,
     progress: Rc<Progress>,
     left: Option<u64>,
+    /// What becomes of the rest.
+    linger: Option<Linger>,
+    /// The client waits to be asked for the body, and reading would be asking.
+    waits: bool,
 }
 
 impl RequestBody {
-    /// `limit` is the most bytes that may pass.
-    pub(super) fn new(incoming: Incoming, progress: Rc<Progress>, limit: Option<u64>) -> Self {
-        if incoming.is_end_stream() { Self(None) } else { Self(Some(Streaming { incoming, progress, left: limit })) }
+    /// `waits` says that the client expects a 100 before it sends.
+    pub(super) fn new(incoming: Incoming, waits: bool) -> Self {
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        let (progress, linger) = (Progress::new(), Some(Linger::new()));
+        Self(Some(Streaming { incoming: Some(incoming), progress, left: None, linger, waits }))
+    }
+
+    /// The most bytes that may pass.
+    pub(super) fn limit(&mut self, most: Option<u64>) {
+        if let Some(streaming) = &mut self.0 {
+            streaming.left = most;
+        }
+    }
+
+    fn incoming(&self) -> Option<&Incoming> {
+        self.0.as_ref()?.incoming.as_ref()
+    }
+
+    /// How it is doing, while somebody else holds it.
+    pub(super) fn progress(&self) -> Rc<Progress> {
+        match &self.0 {
+            Some(streaming) => Rc::clone(&streaming.progress),
+            None => Progress::new(),
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let unread = self.incoming.take().filter(|incoming| !self.waits && !incoming.is_end_stream());
+        if let (Some(rest), Some(linger)) = (unread, self.linger.take()) {
+            linger.discard(rest);
+        }
     }
 }
 
@@ -150,13 +180,17 @@ impl Body for RequestBody {
         let Some(streaming) = &mut self.get_mut().0 else {
             return Poll::Ready(None);
         };
-        let frame = std::task::ready!(Pin::new(&mut streaming.incoming).poll_frame(cx));
+        let Some(incoming) = &mut streaming.incoming else {
+            return Poll::Ready(None);
+        };
+        streaming.waits = false;
+        let frame = std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx));
         streaming.progress.moved.set(Instant::now());
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             // A reset without an error code ends hyper's stream as if it were complete.
-            None if !streaming.incoming.is_end_stream() => {
+            None if !incoming.is_end_stream() => {
                 return Poll::Ready(Some(Err("the request body broke off".into())));
             }
             None => return Poll::Ready(None),
@@ -178,13 +212,10 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|streaming| streaming.incoming.is_end_stream())
+        self.incoming().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Some(streaming) => streaming.incoming.size_hint(),
-            None => SizeHint::with_exact(0),
-        }
+        self.incoming().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -10,7 +10,6 @@ use crate::upstream::{Pool, SendError};
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(super) struct Forwarding<'a> {
 
 /// Forwards `request` through `pool`.
 pub(super) async fn forward(
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
     pool: &Rc<Pool<RequestBody>>,
     forwarding: &Forwarding<'_>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
@@ -41,10 +40,10 @@ pub(super) async fn forward(
     let websocket = wants_upgrade && headers::asks_for_websocket(request.headers());
     let downstream_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
 
-    let (mut parts, incoming) = request.into_parts();
-    let bodiless = incoming.is_end_stream();
-    let progress = Progress::new();
-    let body = RequestBody::new(incoming, Rc::clone(&progress), forwarding.max_body);
+    let (mut parts, mut body) = request.into_parts();
+    let bodiless = body.is_end_stream();
+    let progress = body.progress();
+    body.limit(forwarding.max_body);
     headers::to_upstream(&mut parts.headers, forwarding.client, forwarding.host);
     if websocket {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

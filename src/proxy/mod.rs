@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod forward;
 mod headers;
+mod linger;
 mod respond;
 mod router;
 mod service;

@@ -13,10 +13,8 @@ use crate::drain::Watch;
 use crate::matrix::{Host, ServerName};
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderValue, Method, Request, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,14 +22,9 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Path below which HTTP-01 challenges are answered (RFC 8555 §8.3).
 const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
-
-/// How much of an unwanted body is read, and for how long: enough for any request but an upload.
-const DISCARD_BYTES: usize = 1 << 20;
-const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// The pools of one worker, by upstream.
 #[derive(Default)]
@@ -70,38 +63,35 @@ pub(super) struct Service {
 
 impl Service {
     /// Answers one request. It always has an answer; failures become Matrix errors here.
-    pub(super) async fn call(
-        self: Rc<Self>,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<ResponseBody>, Infallible> {
+    pub(super) async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
         let in_flight = self.activity.request();
         let method = request.method().clone();
         let serving = self.shared.serving.load_full();
+        // The body is a `RequestBody` from the start: whatever becomes of the request, that type sees to
+        // what is left of it.
+        let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        let request = request.map(|incoming| RequestBody::new(incoming, waits));
         let decided = match &self.arrival {
             Arrival::Tls(name) => self.decide(&serving, name, &request),
             Arrival::Plain => self.decide_plain(&serving, &request),
         };
         let answered = match decided {
             Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, request).await,
-            Ok(Decision::Answer(response)) => {
-                discard(request.body_mut()).await;
-                Ok(response)
-            }
-            Err(error) => {
-                discard(request.body_mut()).await;
-                Err(error)
-            }
+            Ok(Decision::Answer(response)) => Ok(response),
+            Err(error) => Err(error),
         };
         let mut response = answered.unwrap_or_else(|error| match error.answers_preflight(&method) {
             true => respond::preflight(),
             false => respond::error(error),
         });
         if method == Method::HEAD {
-            // hyper leaves a body of ours out over HTTP/1.1 only.
-            if let Some(length) = response.body().our_length() {
-                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            // HTTP/1.1 would leave the body out by itself, HTTP/2 would not.
+            let (mut parts, body) = response.into_parts();
+            let (length, body) = body.withheld();
+            if let Some(length) = length {
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
-            response = response.map(ResponseBody::head_only);
+            response = Response::from_parts(parts, body);
         }
         if let (Arrival::Tls(_), Some(hsts)) = (&self.arrival, &serving.hsts) {
             response.headers_mut().entry("strict-transport-security").or_insert_with(|| hsts.clone());
@@ -113,7 +103,7 @@ impl Service {
         &self,
         serving: &'s Serving,
         name: &ProvenName,
-        request: &Request<Incoming>,
+        request: &Request<RequestBody>,
     ) -> Result<Decision<'s>, ProxyError> {
         let (host, asked_for) = host_of(request)?;
         if !name.admits(&asked_for) {
@@ -135,7 +125,7 @@ impl Service {
         serving: &Serving,
         upstream: &UpstreamAddress,
         host: &HeaderValue,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let pool = self.pools.get(upstream);
         let forwarding = Forwarding {
@@ -148,7 +138,11 @@ impl Service {
         forward(request, &pool, &forwarding).await
     }
 
-    fn decide_plain<'s>(&self, serving: &'s Serving, request: &Request<Incoming>) -> Result<Decision<'s>, ProxyError> {
+    fn decide_plain<'s>(
+        &self,
+        serving: &'s Serving,
+        request: &Request<RequestBody>,
+    ) -> Result<Decision<'s>, ProxyError> {
         let path = path_of(request)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
@@ -173,28 +167,9 @@ enum Decision<'s> {
     Answer(Response<ResponseBody>),
 }
 
-/// Reads what is left of a body that nobody wants, within bounds. Answering an upload before it has
-/// ended makes HTTP/2 reset the stream, and clients throw the answer away with it.
-async fn discard(body: &mut Incoming) {
-    if body.is_end_stream() {
-        return;
-    }
-    let reading = async {
-        let mut left = DISCARD_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Over the bound the stream is reset after all: the answer is worth this much and no more.
-    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
-}
-
 /// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`. Port,
 /// case and the dot of a fully qualified name make no difference to whose it is.
-fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, Host), ProxyError> {
+fn host_of(request: &Request<RequestBody>) -> Result<(HeaderValue, Host), ProxyError> {
     let mut lines = request.headers().get_all(HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
@@ -220,7 +195,7 @@ fn host_of(request: &Request<Incoming>) -> Result<(HeaderValue, Host), ProxyErro
 }
 
 /// The raw path of an origin-form or absolute-form target.
-fn path_of(request: &Request<Incoming>) -> Result<&str, ProxyError> {
+fn path_of(request: &Request<RequestBody>) -> Result<&str, ProxyError> {
     let path = request.uri().path();
     if request.method() == Method::CONNECT || !path.starts_with('/') {
         return Err(ProxyError::BadTarget);

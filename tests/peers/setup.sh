@@ -37,6 +37,7 @@ needs iproute2 ip
 needs util-linux unshare setpriv
 needs mount mount
 needs procps kill ps
+needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers
 [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
 

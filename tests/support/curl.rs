@@ -70,6 +70,19 @@ impl Curl {
         self.arguments(["--connect-to".to_owned(), format!("{host}::{}:{}", address.ip(), address.port())])
     }
 
+    /// Goes to `address` whatever the URL names, and leaves SNI and Host as they are.
+    pub fn connect_everything_to(self, address: SocketAddr) -> Self {
+        self.arguments(["--connect-to".to_owned(), format!("::{}:{}", address.ip(), address.port())])
+    }
+
+    pub fn http1(self) -> Self {
+        self.arguments(["--http1.1"])
+    }
+
+    pub fn http2(self) -> Self {
+        self.arguments(["--http2"])
+    }
+
     pub fn method(self, method: &str) -> Self {
         self.arguments(["--request", method])
     }
@@ -119,7 +132,8 @@ impl Curl {
 }
 
 impl Response {
-    fn parse(heads: &str, http_version: String, body: Vec<u8>) -> Self {
+    /// Reads the last of the heads in `heads`.
+    pub(super) fn parse(heads: &str, http_version: String, body: Vec<u8>) -> Self {
         // Interim answers (100, 103) have heads of their own; the last one belongs to the body.
         let last = heads.trim_end().rsplit("\r\n\r\n").next().unwrap_or_default();
         let mut lines = last.lines();

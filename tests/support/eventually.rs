@@ -24,3 +24,24 @@ pub fn eventually<T, E: Display>(what: &str, within: Duration, mut probe: impl F
         }
     }
 }
+
+/// Watches a value until it has not changed for `quiet`, and returns it.
+#[track_caller]
+pub fn settled<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    quiet: Duration,
+    within: Duration,
+    mut look: impl FnMut() -> T,
+) -> T {
+    let mut last = look();
+    let mut since = Instant::now();
+    eventually(what, within, || {
+        let now = look();
+        if now != last {
+            (last, since) = (now, Instant::now());
+            return Err("it still changes");
+        }
+        if since.elapsed() >= quiet { Ok(()) } else { Err("it has only just stopped") }
+    });
+    last
+}

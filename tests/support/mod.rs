@@ -6,12 +6,17 @@
 pub mod ca;
 pub mod curl;
 pub mod eventually;
+pub mod front;
+pub mod http2;
 pub mod openssl;
 pub mod openssl_ca;
+pub mod origin;
 pub mod pebble;
 pub mod ports;
 pub mod process;
 pub mod python;
+pub mod raw_client;
 pub mod sandbox;
+pub mod socket;
 pub mod synapse;
 pub mod vestibule;

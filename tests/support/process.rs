@@ -40,18 +40,22 @@ pub struct Mark(usize);
 /// A signal, by the name that `kill` takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal {
+    Cont,
     Hup,
     Int,
     Kill,
+    Stop,
     Term,
 }
 
 impl fmt::Display for Signal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::Cont => "CONT",
             Self::Hup => "HUP",
             Self::Int => "INT",
             Self::Kill => "KILL",
+            Self::Stop => "STOP",
             Self::Term => "TERM",
         })
     }
@@ -76,6 +80,14 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Memory it holds (VmRSS), in KiB.
+    #[track_caller]
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
     /// Everything written so far, standard output and standard error in the order they arrived.
