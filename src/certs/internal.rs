@@ -2,11 +2,11 @@
 //!
 //! Its root can sign for the served names only (critical name constraints, RFC 5280 §4.2.1.10), for
 //! servers only, and for no further CA (path length 0), so whoever installs it trusts it no further
-//! than that. One corner stays: a name constraint takes a name with everything below it, and below a
-//! name that has another served name under it (`example.com` beside `matrix.example.com`) nothing
-//! can be taken out again. The key lives in the state directory, mode 0600, and no command exports
-//! it. The constraint is part of the root, so each set of served names has a root of its own; going
-//! back to an earlier set finds the earlier root.
+//! than that. A DNS constraint takes a name with everything below it, and that cannot be taken out
+//! again: excluding `.name` is refused as malformed by verifiers in the field (Python's among
+//! them). The key lives in the state directory, mode 0600, and no command exports it. The
+//! constraint is part of the root, so each set of served names has a root of its own; going back to
+//! an earlier set finds the earlier root.
 
 use super::certificate::{Certificate, InvalidCertificate};
 use super::store::{Store, StoreError};
@@ -158,25 +158,17 @@ pub async fn stored_root(store: &Store, names: &[Host]) -> Result<Option<String>
 }
 
 /// These names. A constraint of one kind leaves the other kinds free, so a kind that none of the
-/// names has is closed whole.
+/// names has is closed whole. (Mail addresses are closed by the root's extended key usage.)
 fn constraints(names: &[Host]) -> NameConstraints {
-    let mut permitted = Vec::new();
-    let mut excluded = Vec::new();
-    for name in names {
-        match name {
-            Host::Dns(name) => {
-                permitted.push(GeneralSubtree::DnsName(name.clone()));
-                let below = format!(".{name}");
-                if !names.iter().any(|other| other.dns().is_some_and(|other| other.ends_with(&below))) {
-                    excluded.push(GeneralSubtree::DnsName(below));
-                }
-            }
-            Host::Ip(address) => {
-                let bits = if address.is_ipv4() { 32 } else { 128 };
-                permitted.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits)));
-            }
+    let permitted = names.iter().map(|name| match name {
+        Host::Dns(name) => GeneralSubtree::DnsName(name.clone()),
+        Host::Ip(address) => {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
         }
-    }
+    });
+    let permitted = permitted.collect();
+    let mut excluded = Vec::new();
     if names.iter().all(Host::is_ip) {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
@@ -185,8 +177,6 @@ fn constraints(names: &[Host]) -> NameConstraints {
             excluded.push(GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(unspecified, 0)));
         }
     }
-    // Mail addresses at the one host that never is (RFC 2606): none.
-    permitted.push(GeneralSubtree::Rfc822Name("invalid".to_owned()));
     NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded }
 }
 
@@ -231,7 +221,7 @@ mod tests {
             Authority::load_or_make(&store, &hosts(&["a.example", "m.example"]), &Clock::System).await.unwrap();
         verdict(&authority, "a.example").unwrap();
         verdict(&authority, "m.example").unwrap();
-        for foreign in ["b.example", "example", "x.a.example", "127.0.0.1", "[::1]"] {
+        for foreign in ["b.example", "example", "127.0.0.1", "[::1]"] {
             assert!(verdict(&authority, foreign).is_err(), "{foreign} is not served");
         }
     }

@@ -138,9 +138,7 @@ fn read(root: Reader) -> Config {
     let tls_reader = section("tls");
     let tls = tls::read_tls(&tls_reader);
     let acme = with(section("acme"), tls::read_acme);
-    let site_readers = root.tables("site");
-    let (sites, site_readers): (Vec<_>, Vec<_>) =
-        site_readers.into_iter().filter_map(|reader| Some((server::read_site(&reader)?, reader))).unzip();
+    let (sites, site_readers) = read_all(root.tables("site"), server::read_site);
     let limits = with(section("limits"), limits::read);
     with(section("trusted_proxies"), |reader| {
         let from = reader.read("from", "[]", |node| values::list(node, values::network));
@@ -215,7 +213,22 @@ fn read_servers(root: &Reader) -> (Vec<Server>, Vec<Reader>) {
         // Refused once is enough: the key is known, only misplaced.
         root.known(key);
     }
-    long.into_iter().filter_map(|reader| Some((server::read_server(&reader)?, reader))).unzip()
+    read_all(long, server::read_server)
+}
+
+/// Reads every table; those that give nothing have told why, and are ended here.
+fn read_all<T>(readers: Vec<Reader>, read: impl Fn(&Reader) -> Option<T>) -> (Vec<T>, Vec<Reader>) {
+    let mut good = (Vec::new(), Vec::new());
+    for reader in readers {
+        match read(&reader) {
+            Some(value) => {
+                good.0.push(value);
+                good.1.push(reader);
+            }
+            None => reader.finish(),
+        }
+    }
+    good
 }
 
 fn parse(text: &str, path: &Path) -> Result<Table, Vec<ConfigError>> {

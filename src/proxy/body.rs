@@ -4,6 +4,7 @@ use super::activity::InFlight;
 use super::linger::Linger;
 use crate::upstream::Lease;
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
@@ -129,18 +130,26 @@ struct Streaming {
     left: Option<u64>,
     /// What becomes of the rest.
     linger: Option<Linger>,
+    http2: bool,
     /// The client waits to be asked for the body, and reading would be asking.
     waits: bool,
 }
 
 impl RequestBody {
     /// `waits` says that the client expects a 100 before it sends.
-    pub(super) fn new(incoming: Incoming, waits: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, version: Version, waits: bool) -> Self {
         if incoming.is_end_stream() {
             return Self(None);
         }
         let (progress, linger) = (Progress::new(), Some(Linger::new()));
-        Self(Some(Streaming { incoming: Some(incoming), progress, left: None, linger, waits }))
+        Self(Some(Streaming {
+            incoming: Some(incoming),
+            progress,
+            left: None,
+            linger,
+            http2: version == Version::HTTP_2,
+            waits,
+        }))
     }
 
     /// The most bytes that may pass.
@@ -189,8 +198,9 @@ impl Body for RequestBody {
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            // A reset without an error code ends hyper's stream as if it were complete.
-            None if !incoming.is_end_stream() => {
+            // A reset without an error code ends hyper's HTTP/2 stream as if it were complete. (Over
+            // HTTP/1.1 a body that breaks off is an error already.)
+            None if streaming.http2 && !incoming.is_end_stream() => {
                 return Poll::Ready(Some(Err("the request body broke off".into())));
             }
             None => return Poll::Ready(None),

@@ -69,8 +69,9 @@ impl Service {
         let serving = self.shared.serving.load_full();
         // The body is a `RequestBody` from the start: whatever becomes of the request, that type sees to
         // what is left of it.
-        let waits = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
-        let request = request.map(|incoming| RequestBody::new(incoming, waits));
+        let version = request.version();
+        let waits = version == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        let request = request.map(|incoming| RequestBody::new(incoming, version, waits));
         let decided = match &self.arrival {
             Arrival::Tls(name) => self.decide(&serving, name, &request),
             Arrival::Plain => self.decide_plain(&serving, &request),
