@@ -3,23 +3,15 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::front::Front;
 use crate::support::vestibule::Vestibule;
 
 const SOON: Duration = Duration::from_secs(15);
 
-const CONFIG: &str = r#"
-    server_name = "a.test"
-    homeserver = "http://127.0.0.1:9"
-    [listen]
-    https = ["127.0.0.1:0"]
-    federation = ["127.0.0.1:0"]
-    http = ["127.0.0.1:0"]
-    status = "off"
-    [tls]
-    issuer = "internal"
-    [check]
-    network = "private"
-"#;
+/// The homeserver is not there: nothing here needs one.
+fn config() -> String {
+    format!("server_name = \"a.test\"\nhomeserver = \"http://127.0.0.1:9\"\n{}", Front::LOOPBACK)
+}
 
 /// A race by nature; each round is a chance to lose it.
 const ROUNDS: usize = 10;
@@ -36,7 +28,7 @@ fn send(vestibule: &mut Vestibule, signals: &[&str]) {
 #[test]
 fn a_stop_right_after_the_start_is_clean() {
     for _ in 0..ROUNDS {
-        let mut vestibule = Vestibule::spawn(CONFIG);
+        let mut vestibule = Vestibule::spawn(&config());
         // The first of the three lines before READY.
         vestibule.process().wait_for_line("listening", SOON);
         assert_eq!(vestibule.terminate(SOON).code(), Some(0));
@@ -46,7 +38,7 @@ fn a_stop_right_after_the_start_is_clean() {
 #[test]
 fn a_stop_right_behind_a_hangup_is_not_lost() {
     for _ in 0..ROUNDS {
-        let mut vestibule = Vestibule::start(CONFIG);
+        let mut vestibule = Vestibule::start(&config());
         // Told, and survived.
         send(&mut vestibule, &["HUP"]);
         vestibule.process().wait_for_line("SIGHUP: this version reads its configuration at start only", SOON);

@@ -1,7 +1,7 @@
 //! `demo`: the whole program on loopback.
 
 use super::NOT_OK;
-use super::output::{error, line, print};
+use super::output::{error, failure, line, print};
 use crate::app::control_plane;
 use crate::app::demo::{Demo, DemoError, SERVER_NAME};
 use crate::certs::Store;
@@ -33,14 +33,8 @@ pub(super) fn demo(once: bool) -> u8 {
     match ended {
         Ok(Ok(Verdict::Federates)) => 0,
         Ok(Ok(_)) => NOT_OK,
-        Ok(Err(failed)) => {
-            error(&Chain(&failed));
-            NOT_OK
-        }
-        Err(failed) => {
-            error(&failed);
-            NOT_OK
-        }
+        Ok(Err(failed)) => failure(&failed),
+        Err(failed) => failure(&failed),
     }
 }
 
@@ -61,6 +55,8 @@ async fn try_it(demo: &mut Demo) {
 
 fn instructions(demo: &Demo, root: &Path) -> String {
     let root = root.display();
+    // As it was started: it need not be on the PATH.
+    let program = std::env::current_exe().map_or_else(|_| "vestibule".to_owned(), |path| path.display().to_string());
     let (https, federation, http) = (demo.https, demo.federation, demo.http);
     let curl = format!("curl --cacert {root} --connect-to {SERVER_NAME}:443:{https}");
     format!(
@@ -79,7 +75,7 @@ fn instructions(demo: &Demo, root: &Path) -> String {
          curl -i --connect-to {SERVER_NAME}:80:{http} http://{SERVER_NAME}/\n\
          curl -i --connect-to {SERVER_NAME}:80:{http} http://{SERVER_NAME}/_matrix/client/versions\n\n\
          # the same check again, from outside\n\
-         vestibule check {SERVER_NAME} --private --ca-file {root} --connect-to {SERVER_NAME}:443:{https} --connect-to {SERVER_NAME}:8448:{federation}\n\n\
+         {program} check {SERVER_NAME} --private --ca-file {root} --connect-to {SERVER_NAME}:443:{https} --connect-to {SERVER_NAME}:8448:{federation}\n\n\
          Serving until Ctrl-C.\n"
     )
 }

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::config::{Config, show};
-use output::{error, print};
+use output::{error, failure, print};
 
 /// Usage and configuration errors: EX_USAGE of sysexits(3).
 const USAGE: u8 = 64;
@@ -73,9 +73,6 @@ fn man() -> u8 {
             print(&page);
             0
         }
-        Err(failed) => {
-            error(&failed);
-            NOT_OK
-        }
+        Err(failed) => failure(&failed),
     }
 }

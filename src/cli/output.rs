@@ -1,5 +1,8 @@
 //! Printing. A closed pipe (`vestibule … | head`) ends quietly.
 
+use super::NOT_OK;
+use crate::telemetry::log::Chain;
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
@@ -17,6 +20,12 @@ pub(super) fn line(text: impl Display) {
 /// To standard error, as one line of this program.
 pub(super) fn error(text: &impl Display) {
     let _ = writeln!(io::stderr(), "vestibule: {text}");
+}
+
+/// The same for an error with its causes, and the exit status that goes with it.
+pub(super) fn failure(failed: &(dyn Error + 'static)) -> u8 {
+    error(&Chain(failed));
+    NOT_OK
 }
 
 /// What the argument parser has to say, where it wants to say it.

@@ -1,7 +1,7 @@
 //! `run`, `validate` and `certs root`.
 
 use super::NOT_OK;
-use super::output::{error, line, print};
+use super::output::{error, failure, line, print};
 use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, control_plane, uncovered, unused_files};
 use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
@@ -94,13 +94,7 @@ pub(super) fn root(config: &Config) -> u8 {
             ));
             NOT_OK
         }
-        Ok(Err(failed)) => {
-            error(&Chain(&failed));
-            NOT_OK
-        }
-        Err(failed) => {
-            error(&failed);
-            NOT_OK
-        }
+        Ok(Err(failed)) => failure(&failed),
+        Err(failed) => failure(&failed),
     }
 }

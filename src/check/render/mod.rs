@@ -112,7 +112,7 @@ fn federation(report: &Report) -> Option<String> {
     });
     let software = software.unwrap_or_default();
     let keys = keys.verify_keys.keys().cloned().collect::<Vec<_>>().join(", ");
-    Some(format!("{}, signed by {keys}, at {}", software.trim(), count(answering(report).count(), "address")))
+    Some(format!("{}, key {keys}, {}", software.trim(), count(answering(report).count(), "address")))
 }
 
 /// Findings that say the same about several subjects stand together.

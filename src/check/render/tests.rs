@@ -64,7 +64,7 @@ example.com -> matrix.example.com:443
   ok  dns         198.41.0.4, 2001:503:ba3e::2:30
   ok  well-known  m.server is matrix.example.com:443, from 1 address
   ok  tls         TLSv1.2 and TLSv1.3
-  ok  federation  Synapse 1.157.1, signed by ed25519:a_AbCd, at 1 address
+  ok  federation  Synapse 1.157.1, key ed25519:a_AbCd, 1 address
 
 verdict=federates fail=0 warn=0 info=0 addresses=1 seconds=1.2
 ";
@@ -84,7 +84,7 @@ fn findings_that_say_the_same_stand_together_and_lines_fit() {
 example.com -> matrix.example.com:443
   step 3.2: delegated by .well-known; certificate for matrix.example.com
   ok  well-known  m.server is matrix.example.com:443, from 1 address
-  ok  federation  Synapse 1.157.1, signed by ed25519:a_AbCd, at 1 address
+  ok  federation  Synapse 1.157.1, key ed25519:a_AbCd, 1 address
 
 fail  tls.chain  198.41.0.4:443, 199.9.14.201:443
       the certificate is issued by \"CN=R11\", which was not presented and is no
