@@ -133,7 +133,7 @@ fn end_to_end_lines_pass_untouched() {
     });
     let front = Front::before(&origin);
     let mut request = front.curl().header("Accept-Encoding", "gzip, br").header("If-None-Match", "\"x\"");
-    request = request.header("User-Agent", "Synapse/1.157.1").header("X-Empty;", "").header("Origin", "null");
+    request = request.header("User-Agent", "Synapse/1.157.1").header("Origin", "null");
     let answer = request.send(&url("/_matrix/a")).expect_status(200);
     let received = origin.only_request();
     assert_eq!(received.header("accept-encoding"), Some("gzip, br"));
