@@ -115,7 +115,7 @@ impl Config {
     fn from_table(table: Table, origin: Origin) -> Result<Self, Vec<ConfigError>> {
         let findings = Rc::new(RefCell::new(Findings::default()));
         let config = read(Reader::new(table, origin, Rc::clone(&findings)));
-        let Findings { errors, shown, notices } = findings.take();
+        let Findings { errors, shown, notices, .. } = findings.take().conclude();
         match errors.is_empty() {
             true => Ok(Self { shown, notices, ..config }),
             false => Err(errors),

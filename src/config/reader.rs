@@ -78,8 +78,28 @@ pub struct Findings {
     pub errors: Vec<ConfigError>,
     /// Every effective value, in reading order.
     pub shown: Vec<Shown>,
-    /// Keys that were set and do nothing in this version.
+    /// What whoever wrote the configuration should know, as sentences.
     pub notices: Vec<String>,
+    /// Paths of the keys that were set to something else than their default.
+    changed: Vec<String>,
+    /// Keys and tables that do nothing in this version: path and place.
+    without_effect: Vec<(String, Origin)>,
+}
+
+impl Findings {
+    /// Adds a notice for each key without effect that somebody changed. (`config show` writes every
+    /// default out; reading that back is no reason for a notice.)
+    pub fn conclude(mut self) -> Self {
+        for (path, origin) in std::mem::take(&mut self.without_effect) {
+            let below = |changed: &String| {
+                changed.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            if self.changed.iter().any(below) {
+                self.notices.push(format!("{origin}: {path}: accepted, but has no effect in this version"));
+            }
+        }
+        self
+    }
 }
 
 /// Reads one table.
@@ -124,6 +144,9 @@ impl Reader {
         let fallback = literal(default);
         self.show(key, Some(set.as_ref().unwrap_or(&fallback)));
         if let Some(node) = &set {
+            if node.value != fallback.value {
+                self.changed(key);
+            }
             match parse(node) {
                 Ok(value) => return value,
                 Err(wrong) => self.refuse(key, wrong),
@@ -139,7 +162,9 @@ impl Reader {
     pub fn read_optional<T>(&self, key: &'static str, parse: impl Fn(&Node) -> Result<T, Wrong>) -> Option<T> {
         let set = self.take(key);
         self.show(key, set.as_ref());
-        match parse(set.as_ref()?) {
+        let set = set?;
+        self.changed(key);
+        match parse(&set) {
             Ok(value) => Some(value),
             Err(wrong) => {
                 self.refuse(key, wrong);
@@ -209,11 +234,15 @@ impl Reader {
         self.findings.borrow_mut().errors.push(error);
     }
 
-    /// Records that `key` is accepted and does nothing in this version, if somebody set it.
+    /// Records that `key` is accepted and does nothing in this version.
     pub fn without_effect(&self, key: &str) {
         if self.is_set(key) {
-            self.note(key, "accepted, but has no effect in this version");
+            self.findings.borrow_mut().without_effect.push((self.path_of(key), self.origin_of(key)));
         }
+    }
+
+    fn changed(&self, key: &str) {
+        self.findings.borrow_mut().changed.push(self.path_of(key));
     }
 
     /// Records something that whoever set `key` should know.

@@ -181,5 +181,6 @@ fn overrides_win_and_show_their_origin() {
     assert!(words.contains("level = \"debug\" # environment VESTIBULE_LOG"), "{shown}");
     assert!(!config.listen.https.by_default && config.listen.http.by_default);
     let again = Config::parse(&shown, Path::new("shown.toml")).expect("what is shown is a configuration");
+    assert!(again.notices.is_empty(), "{:?}", again.notices);
     assert_eq!(again.servers, config.servers);
 }
