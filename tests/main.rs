@@ -25,6 +25,7 @@ mod certificates;
 mod cli;
 mod contract;
 mod forward;
+mod listen;
 mod peers;
 mod port80;
 mod readme;

@@ -67,12 +67,12 @@ impl Curl {
 
     /// Goes to `address` for `host`, whatever port the URL names, and leaves SNI and Host as they are.
     pub fn connect_to(self, host: &str, address: SocketAddr) -> Self {
-        self.arguments(["--connect-to".to_owned(), format!("{host}::{}:{}", address.ip(), address.port())])
+        self.arguments(["--connect-to".to_owned(), format!("{host}::{address}")])
     }
 
     /// Goes to `address` whatever the URL names, and leaves SNI and Host as they are.
     pub fn connect_everything_to(self, address: SocketAddr) -> Self {
-        self.arguments(["--connect-to".to_owned(), format!("::{}:{}", address.ip(), address.port())])
+        self.arguments(["--connect-to".to_owned(), format!("::{address}")])
     }
 
     pub fn http1(self) -> Self {
