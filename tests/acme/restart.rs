@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{CERTIFICATE, Count, HOSTS, LIMIT, NAMES, ONE_ORDER, Scene, stop};
+use crate::support::eventually::eventually;
 use crate::support::pebble::Pebble;
 use crate::support::process::Signal;
 use crate::support::sandbox;
@@ -70,5 +71,35 @@ fn another_set_of_names_is_ordered() {
         vestibule.wait_for_certificate(NAMES[1], CERTIFICATE);
         scene.assert_served(NAMES[1], &NAMES);
         assert_eq!(scene.count(), Count { accounts: 1, orders: 2, issued: 2 });
+    });
+}
+
+/// Staging first, then production: what the first CA issued is no reason to wait for two months with the second.
+#[test]
+fn another_ca_is_asked_at_once() {
+    sandbox::run(module_path!(), "another_ca_is_asked_at_once", &HOSTS, LIMIT, || {
+        let first = Scene::new(Pebble::settings());
+        first.issue_once(&BOTH);
+        let stored = fs::read(first.certificate_file()).expect("the stored certificate");
+
+        let mut second = Scene { pebble: Pebble::settings().start(), folder: first.folder };
+        let mut vestibule = second.vestibule(&BOTH);
+        vestibule.process().wait_for_line("ordering a certificate", CERTIFICATE);
+        let lines = vestibule.process().lines();
+        let mut meanwhile = lines.iter().take_while(|line| !line.contains("ordering a certificate"));
+        assert!(meanwhile.any(|line| line.contains("certificate published")), "nothing is served meanwhile: {lines:?}");
+        eventually("a new certificate is stored", CERTIFICATE, || match fs::read(second.certificate_file()) {
+            Ok(now) if now != stored => Ok(()),
+            Ok(_) => Err("it is the old one".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+        // Stored first, shown right after.
+        vestibule.wait_for_certificate(NAMES[1], CERTIFICATE);
+        eventually("the new certificate is shown", CERTIFICATE, || {
+            let root = second.pebble.save_issuing_root(second.folder.path());
+            let outcome = super::handshake(NAMES[0]).trust(&root).perform();
+            if outcome.is_verified() { Ok(()) } else { Err(outcome.text) }
+        });
+        assert_eq!(second.count(), ONE_ORDER);
     });
 }
