@@ -138,7 +138,7 @@ impl Certificate {
             return Err(InvalidCertificate::NoNames);
         };
         // The leaf's own time is the caller's to judge, with better words than this verifier has.
-        let within = now.0.clamp(self.facts.not_before.0, self.facts.not_after.0);
+        let within = now.0.max(self.facts.not_before.0).min(self.facts.not_after.0);
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(within).unwrap_or(0)));
         verifier.verify_server_cert(leaf, intermediates, &name, &[], now).map(drop).map_err(|error| bad(&error))
     }
@@ -202,13 +202,14 @@ mod tests {
         key: String,
     }
 
+    fn authority(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
     fn made() -> Made {
-        let authority = |name: &str| {
-            let mut params = CertificateParams::new([]).unwrap();
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params
-        };
         let root = CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
         let intermediate =
             CertifiedIssuer::signed_by(authority("middle"), KeyPair::generate().unwrap(), &root).unwrap();
@@ -233,6 +234,19 @@ mod tests {
             assert!(repaired.was_repaired());
             assert_eq!(repaired.certified_key().cert[0], good.certified_key().cert[0]);
         }
+    }
+
+    /// Files may hold anything; a validity that ends before it begins must not end the program.
+    #[test]
+    fn an_inverted_validity_is_refused_and_not_a_panic() {
+        let root = CertifiedIssuer::self_signed(authority("root"), KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2030, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let leaf = params.signed_by(&key, &root).unwrap();
+        let inverted = load(&[&leaf.pem(), &root.pem()], &key.serialize_pem()).unwrap();
+        assert!(matches!(inverted.verify_links(Timestamp(1_790_000_000)), Err(InvalidCertificate::BadLink(_))));
     }
 
     #[test]
