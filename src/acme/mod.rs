@@ -215,7 +215,8 @@ impl Manager {
                 Err(OrderError::Validation { failed, reason }) => {
                     tracing::warn!(
                         names = %Host::list(&failed), challenge = challenge.as_str(), %reason,
-                        "the CA could not validate; remedy: {}", remedy(challenge)
+                        "the CA could not validate; remedy: {}; if another web server answers a server name, set apex = \"elsewhere\"",
+                        remedy(challenge)
                     );
                     ledger.failed_type(challenge, &failed);
                     self.save(&ledger, first).await?;
@@ -308,11 +309,9 @@ enum Attempt {
 fn remedy(challenge: Challenge) -> &'static str {
     match challenge {
         Challenge::TlsAlpn01 => {
-            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between; if another web server answers a server name, set apex = \"elsewhere\""
+            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
         }
-        Challenge::Http01 => {
-            "let TCP port 80 of every address in DNS reach this machine's http listener; if another web server answers a server name, set apex = \"elsewhere\""
-        }
+        Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
     }
 }
 

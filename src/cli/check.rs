@@ -1,7 +1,7 @@
 //! `check`: the federation check of any server name.
 
 use super::args::{CheckArguments, Format};
-use super::output::{error, line, print};
+use super::output::{colour, error, line, print};
 use super::{NOT_OK, USAGE};
 use crate::app::{control_plane, own_network};
 use crate::certs::{Store, internal};
@@ -13,7 +13,6 @@ use crate::clock::Clock;
 use crate::config::{Config, Issuer, Log, LogFormat};
 use crate::dns::Resolver;
 use crate::telemetry::log::{self, Chain};
-use std::io::IsTerminal as _;
 
 /// Could not tell.
 const UNKNOWN: u8 = 2;
@@ -27,7 +26,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
                 0
             }
             None => {
-                error(&format!("{id:?} is no finding; the ids stand in square brackets in a report"));
+                error(&format!("{id:?} is no finding; in a report, the id stands behind the severity"));
                 USAGE
             }
         };
@@ -111,10 +110,7 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>
 fn show(report: &Report, format: Format) {
     match format {
         Format::Json => line(serde_json::json!(report)),
-        Format::Pretty => {
-            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            print(&render(report, colour));
-        }
+        Format::Pretty => print(&render(report, colour())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `demo`: the whole program on loopback.
 
 use super::NOT_OK;
-use super::output::{error, failure, line, print};
+use super::output::{colour, error, failure, line, print};
 use crate::app::control_plane;
 use crate::app::demo::{Demo, DemoError, SERVER_NAME};
 use crate::certs::Store;
@@ -9,7 +9,6 @@ use crate::check::render::render;
 use crate::check::report::Verdict;
 use crate::config::{Log, LogFormat};
 use crate::telemetry::log::{self, Chain};
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 /// The file that the printed curl lines need.
@@ -22,8 +21,7 @@ pub(super) fn demo(once: bool) -> u8 {
         let mut demo = Demo::start().await?;
         line("vestibule demo: the real program on loopback, a stub homeserver behind it.\n");
         let report = demo.check().await;
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        print(&render(&report, colour));
+        print(&render(&report, colour()));
         if !once {
             try_it(&mut demo).await;
         }

@@ -4,7 +4,12 @@ use super::NOT_OK;
 use crate::telemetry::log::Chain;
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Whether standard output takes colour: a terminal whose user has not said no.
+pub(super) fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
 
 /// To standard output, as it is.
 pub(super) fn print(text: &str) {

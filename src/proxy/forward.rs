@@ -7,7 +7,7 @@ use super::upgrade;
 use crate::drain::Watch;
 use crate::telemetry::log::Chain;
 use crate::upstream::{Pool, SendError};
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use std::net::IpAddr;
@@ -36,8 +36,7 @@ pub(super) async fn forward(
     if forwarding.max_body.is_some_and(|limit| length.is_some_and(|length| length > limit)) {
         return Err(ProxyError::TooLarge);
     }
-    let wants_upgrade = request.version() == Version::HTTP_11 && request.headers().contains_key(UPGRADE);
-    let websocket = wants_upgrade && headers::asks_for_websocket(request.headers());
+    let websocket = request.version() == Version::HTTP_11 && headers::asks_for_websocket(request.headers());
     let downstream_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
 
     let (mut parts, mut body) = request.into_parts();
@@ -46,8 +45,7 @@ pub(super) async fn forward(
     body.limit(forwarding.max_body);
     headers::to_upstream(&mut parts.headers, forwarding.client, forwarding.host);
     if websocket {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers::keep_websocket(&mut parts.headers);
     }
     let mut outgoing = Request::new(body);
     *outgoing.method_mut() = parts.method;
@@ -70,8 +68,7 @@ pub(super) async fn forward(
         };
         upgrade::join(downstream, hyper::upgrade::on(&mut response), forwarding.alive.clone());
         headers::to_downstream(response.headers_mut());
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers::keep_websocket(response.headers_mut());
         return Ok(response.map(|_| ResponseBody::default()));
     }
     headers::to_downstream(response.headers_mut());

@@ -83,6 +83,12 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Puts back the two lines that hand a WebSocket on: they are hop-by-hop, and this hop agrees.
+pub(super) fn keep_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
 /// Whether these lines ask for a WebSocket (RFC 6455 §4.1), the only upgrade that passes.
 pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());

@@ -88,27 +88,22 @@ where
         mut request: Request<B>,
         bodiless: bool,
     ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
-        let mut repeatable = bodiless && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let repeatable = bodiless && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         while let Some(mut sender) = self.take() {
             let copy = repeatable.then(|| copy(&request));
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, Lease { pool: Rc::clone(self), sender })),
                 Err(mut error) => {
-                    let unwritten = error.take_message();
+                    if let Some(unwritten) = error.take_message() {
+                        request = unwritten;
+                        continue;
+                    }
+                    let error = error.into_error();
                     // Closed without a byte of an answer, as a connection is that was idle too long.
-                    let closed = error.error().is_incomplete_message() || error.error().is_canceled();
-                    match (unwritten, copy) {
-                        (Some(again), _) => request = again,
-                        (None, Some(again)) if closed => {
-                            request = again;
-                            repeatable = false;
-                        }
-                        _ => return Err(SendError::Exchange(error.into_error())),
-                    }
-                    if !repeatable && bodiless {
-                        // Once is enough: the next try gets a connection of its own.
-                        break;
-                    }
+                    let closed = error.is_incomplete_message() || error.is_canceled();
+                    request = copy.filter(|_| closed).ok_or(SendError::Exchange(error))?;
+                    // Once is enough: the next try gets a connection of its own.
+                    break;
                 }
             }
         }
