@@ -129,7 +129,7 @@ struct Streaming {
     progress: Rc<Progress>,
     left: Option<u64>,
     /// What becomes of the rest.
-    linger: Option<Linger>,
+    linger: Linger,
     http2: bool,
     /// The client waits to be asked for the body, and reading would be asking.
     waits: bool,
@@ -137,16 +137,15 @@ struct Streaming {
 
 impl RequestBody {
     /// `waits` says that the client expects a 100 before it sends.
-    pub(super) fn new(incoming: Incoming, version: Version, waits: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, version: Version, waits: bool, linger: &Linger) -> Self {
         if incoming.is_end_stream() {
             return Self(None);
         }
-        let (progress, linger) = (Progress::new(), Some(Linger::new()));
         Self(Some(Streaming {
             incoming: Some(incoming),
-            progress,
+            progress: Progress::new(),
             left: None,
-            linger,
+            linger: linger.clone(),
             http2: version == Version::HTTP_2,
             waits,
         }))
@@ -175,8 +174,8 @@ impl RequestBody {
 impl Drop for Streaming {
     fn drop(&mut self) {
         let unread = self.incoming.take().filter(|incoming| !self.waits && !incoming.is_end_stream());
-        if let (Some(rest), Some(linger)) = (unread, self.linger.take()) {
-            linger.discard(rest);
+        if let Some(rest) = unread {
+            self.linger.discard(rest);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! One downstream connection: HTTP/1.1 or HTTP/2 by what ALPN agreed on, never by sniffing.
 
 use super::activity::{Activity, Expired, Noted};
-use super::service::{Arrival, Pools, Service};
-use super::worker::Shared;
+use super::service::{Arrival, Local, Service};
 use crate::drain::Watch;
 use crate::net::accept::Accepted;
 use crate::net::listen::Role;
@@ -44,15 +43,15 @@ const SEND_BUFFER: usize = 256 * 1024;
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves an accepted connection to its end.
-pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>, pools: Rc<Pools>, drain: Watch, alive: Watch) {
+pub(super) async fn serve(accepted: Accepted, local: Rc<Local>, drain: Watch, alive: Watch) {
     let Accepted { stream, peer, role } = accepted;
     let ended = match role {
         Role::Http => {
-            let activity = Activity::new(shared.serving.load().limits.header_timeout, false);
-            let service = Service { shared, pools, activity, client: peer.ip(), arrival: Arrival::Plain, alive };
+            let activity = Activity::new(local.shared.serving.load().limits.header_timeout, false);
+            let service = Service { local, activity, client: peer.ip(), arrival: Arrival::Plain, alive };
             http1(stream, Rc::new(service), drain).await
         }
-        Role::Https | Role::Federation => tls(stream, peer.ip(), shared, pools, drain, alive).await,
+        Role::Https | Role::Federation => tls(stream, peer.ip(), local, drain, alive).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, listener = %role, error = %Chain(error.as_ref()), "a connection ended early");
@@ -61,26 +60,19 @@ pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>, pools: Rc<Poo
 
 type Ended = Result<(), Box<dyn std::error::Error>>;
 
-async fn tls(
-    stream: TcpStream,
-    client: std::net::IpAddr,
-    shared: Arc<Shared>,
-    pools: Rc<Pools>,
-    mut drain: Watch,
-    alive: Watch,
-) -> Ended {
-    let serving = shared.serving.load_full();
+async fn tls(stream: TcpStream, client: std::net::IpAddr, local: Rc<Local>, mut drain: Watch, alive: Watch) -> Ended {
+    let serving = local.shared.serving.load_full();
     let limit = serving.limits.header_timeout;
     let handshake = tokio::select! {
         biased;
-        finished = tls::handshake(stream, &serving.tls, &shared.challenges, limit) => finished?,
+        finished = tls::handshake(stream, &serving.tls, &local.shared.challenges, limit) => finished?,
         // A client that says nothing must not delay the stop.
         () = async { drain.started().await; sleep(HANDSHAKE_GRACE).await } => return Ok(()),
     };
     let Some(handshake) = handshake else { return Ok(()) };
     drop(serving);
     let activity = Activity::new(limit, handshake.http2);
-    let service = Rc::new(Service { shared, pools, activity, client, arrival: Arrival::Tls(handshake.name), alive });
+    let service = Rc::new(Service { local, activity, client, arrival: Arrival::Tls(handshake.name), alive });
     match handshake.http2 {
         true => http2(handshake.stream, service, drain).await,
         false => http1(handshake.stream, service, drain).await,

@@ -8,33 +8,47 @@
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// How long. Enough to drain what is under way; whoever sends on is cut off.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Where to hand in an unread rest. If nobody does, nothing happens.
-#[derive(Debug)]
-pub(super) struct Linger(oneshot::Sender<Incoming>);
+/// Where a worker's requests hand in an unread rest. Most never do, so a handle is all that each
+/// request has of it.
+#[derive(Clone, Debug)]
+pub(super) struct Linger(mpsc::UnboundedSender<Incoming>);
 
 impl Linger {
-    /// The task behind it ends with the sender or at the limit.
-    #[expect(clippy::disallowed_methods, reason = "it ends with its sender or at the limit, and with its worker")]
-    pub(super) fn new() -> Self {
-        let (sender, receiver) = oneshot::channel::<Incoming>();
-        tokio::task::spawn_local(async move {
-            if let Ok(mut rest) = receiver.await {
-                let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
-                // Drained or not, dropping what is left ends it.
-                let _ = tokio::time::timeout(LIMIT, drained).await;
+    /// A handle, and the work behind it, which belongs to the worker.
+    pub(super) fn new() -> (Self, impl Future<Output = ()>) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let work = async move {
+            let mut rests = JoinSet::new();
+            loop {
+                tokio::select! {
+                    rest = receiver.recv() => match rest {
+                        Some(rest) => {
+                            rests.spawn_local(drop_slowly(rest));
+                        }
+                        None => return,
+                    },
+                    Some(_) = rests.join_next() => {}
+                }
             }
-        });
-        Self(sender)
+        };
+        (Self(sender), work)
     }
 
     /// Reads and drops `rest`.
-    pub(super) fn discard(self, rest: Incoming) {
-        // The task is gone only if the worker is ending.
+    pub(super) fn discard(&self, rest: Incoming) {
+        // The work is gone only if the worker is ending.
         let _ = self.0.send(rest);
     }
+}
+
+async fn drop_slowly(mut rest: Incoming) {
+    let drained = async { while let Some(Ok(_)) = rest.frame().await {} };
+    // Drained or not, dropping what is left ends it.
+    let _ = tokio::time::timeout(LIMIT, drained).await;
 }

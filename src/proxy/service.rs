@@ -4,6 +4,7 @@ use super::activity::Activity;
 use super::body::{RequestBody, ResponseBody};
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
+use super::linger::Linger;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::Serving;
@@ -50,10 +51,16 @@ pub(super) enum Arrival {
     Plain,
 }
 
+/// What the connections of one worker share.
+pub(super) struct Local {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pools: Pools,
+    pub(super) linger: Linger,
+}
+
 /// Serves the requests of one connection.
 pub(super) struct Service {
-    pub shared: Arc<Shared>,
-    pub pools: Rc<Pools>,
+    pub local: Rc<Local>,
     pub activity: Arc<Activity>,
     pub client: IpAddr,
     pub arrival: Arrival,
@@ -66,12 +73,12 @@ impl Service {
     pub(super) async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
         let in_flight = self.activity.request();
         let method = request.method().clone();
-        let serving = self.shared.serving.load_full();
+        let serving = self.local.shared.serving.load_full();
         // The body is a `RequestBody` from the start: whatever becomes of the request, that type sees to
         // what is left of it.
         let version = request.version();
         let waits = version == Version::HTTP_11 && request.headers().contains_key(EXPECT);
-        let request = request.map(|incoming| RequestBody::new(incoming, version, waits));
+        let request = request.map(|incoming| RequestBody::new(incoming, version, waits, &self.local.linger));
         let decided = match &self.arrival {
             Arrival::Tls(name) => self.decide(&serving, name, &request),
             Arrival::Plain => self.decide_plain(&serving, &request),
@@ -128,7 +135,7 @@ impl Service {
         host: &HeaderValue,
         request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let pool = self.pools.get(upstream);
+        let pool = self.local.pools.get(upstream);
         let forwarding = Forwarding {
             client: self.client,
             host,
@@ -147,7 +154,7 @@ impl Service {
         let path = path_of(request)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
-            let answer = self.shared.challenges.answer_http(token);
+            let answer = self.local.shared.challenges.answer_http(token);
             return answer.map(|answer| Decision::Answer(respond::challenge(answer))).ok_or(ProxyError::NotRouted);
         }
         let (_, asked_for) = host_of(request)?;

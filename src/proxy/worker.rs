@@ -1,7 +1,8 @@
 //! A worker: one thread, one current-thread runtime, its own upstream connections.
 
 use super::connection;
-use super::service::Pools;
+use super::linger::Linger;
+use super::service::{Local, Pools};
 use super::serving::Serving;
 use crate::certs::Challenges;
 use crate::drain::{Drain, Watch};
@@ -44,18 +45,20 @@ impl Worker {
     }
 
     async fn serve(self) -> io::Result<()> {
-        let pools = Rc::new(Pools::default());
+        let (linger, lingering) = Linger::new();
+        // Ends with the worker: whoever still sends what nobody wants is cut off then.
+        let mut background = JoinSet::new();
+        background.spawn_local(lingering);
+        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();
         for listener in self.listeners.iter() {
             let acceptor = Acceptor::new(listener)?;
-            let (shared, pools, drain) = (Arc::clone(&self.shared), Rc::clone(&pools), self.drain.clone());
-            let alive = alive.clone();
+            let (local, drain, alive) = (Rc::clone(&local), self.drain.clone(), alive.clone());
             let serve = move |accepted| {
                 let alive = alive.clone();
-                let connection =
-                    connection::serve(accepted, Arc::clone(&shared), Rc::clone(&pools), drain.clone(), alive.clone());
+                let connection = connection::serve(accepted, Rc::clone(&local), drain.clone(), alive.clone());
                 #[expect(clippy::disallowed_methods, reason = "the worker waits for `alive` to be dropped")]
                 tokio::task::spawn_local(async move {
                     connection.await;
