@@ -54,6 +54,13 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// A set of names whose certificate is kept valid.
+pub struct Kept {
+    names: Vec<Host>,
+    /// What the store held and still fits; `None` when the store could not be read.
+    stored: Option<Option<Arc<Certificate>>>,
+}
+
 /// Manages the certificates of one CA.
 pub struct Manager {
     parts: Parts,
@@ -78,25 +85,31 @@ impl Manager {
     }
 
     /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
-    pub async fn publish_stored(&self, orders: &[CertificateOrder]) {
-        for order in orders {
-            let Some(first) = order.names.first() else { continue };
-            match self.parts.store.load(&certificate_key(first)).await {
-                Ok(content) => drop(self.accept_stored(&order.names, content).await),
+    pub async fn publish_stored(&self, orders: Vec<CertificateOrder>) -> Vec<Kept> {
+        let mut kept = Vec::new();
+        for CertificateOrder { names } in orders {
+            let Some(first) = names.first() else { continue };
+            let stored = match self.parts.store.load(&certificate_key(first)).await {
+                Ok(content) => Some(self.accept_stored(&names, content).await),
                 // Told by the task that keeps this certificate, which tries again.
-                Err(error) => tracing::debug!(error = %Chain(&error), "a stored certificate cannot be read yet"),
-            }
+                Err(error) => {
+                    tracing::debug!(error = %Chain(&error), "a stored certificate cannot be read yet");
+                    None
+                }
+            };
+            kept.push(Kept { names, stored });
         }
+        kept
     }
 
-    /// Keeps a valid certificate for each of `orders`. Never returns; dropping the future ends it.
-    /// Must run inside a `LocalSet`: the control plane has one thread.
-    pub async fn run(self, orders: Vec<CertificateOrder>) {
+    /// Keeps all certificates valid. Never returns; dropping the future ends it. Must run inside a
+    /// `LocalSet`: the control plane has one thread.
+    pub async fn run(self, kept: Vec<Kept>) {
         let manager = Rc::new(self);
         let mut tasks = JoinSet::new();
-        for order in orders {
+        for kept in kept {
             let manager = Rc::clone(&manager);
-            tasks.spawn_local(async move { manager.keep(&order.names).await });
+            tasks.spawn_local(async move { manager.keep(kept).await });
         }
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -106,10 +119,14 @@ impl Manager {
     }
 
     /// Keeps one certificate valid.
-    async fn keep(&self, names: &[Host]) {
+    async fn keep(&self, Kept { names, stored }: Kept) {
+        let names = names.as_slice();
         let Some(first) = names.first() else { return };
         let shown = Host::list(names);
-        let mut current = self.load(names).await;
+        let mut current = match stored {
+            Some(current) => current,
+            None => self.load(names).await,
+        };
         loop {
             let ledger = match Ledger::load(&self.parts.store, &self.ca, first, self.parts.clock.now()).await {
                 Ok(ledger) => ledger,

@@ -2,7 +2,7 @@
 
 use super::{CaFileError, StartError};
 use crate::acme::plan::plan;
-use crate::acme::{Manager, Parts};
+use crate::acme::{Kept, Manager, Parts};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
@@ -48,7 +48,7 @@ pub(super) struct Certificates {
 }
 
 enum Prepared {
-    Acme(Box<Manager>),
+    Acme(Box<Manager>, Vec<Kept>),
     Internal(Box<Authority>),
     Files,
 }
@@ -91,8 +91,8 @@ impl Certificates {
             Issuer::Acme => {
                 let parts = Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone() };
                 let manager = Manager::new(parts, &config.acme, config.email.as_deref(), acme_roots(config)?)?;
-                manager.publish_stored(&orders).await;
-                Prepared::Acme(Box::new(manager))
+                let kept = manager.publish_stored(orders.clone()).await;
+                Prepared::Acme(Box::new(manager), kept)
             }
         };
         let certificates = Self {
@@ -118,22 +118,21 @@ impl Certificates {
     pub(super) fn internal_root(&self) -> Option<&str> {
         match &self.issuer {
             Prepared::Internal(authority) => Some(authority.root_pem()),
-            Prepared::Acme(_) | Prepared::Files => None,
+            Prepared::Acme(..) | Prepared::Files => None,
         }
     }
 
     /// Keeps certificates valid and shows every new one. Never returns.
     pub(super) async fn run(mut self) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
-        let orders = self.orders.clone();
         match issuer {
-            Prepared::Acme(manager) => {
-                for order in &orders {
+            Prepared::Acme(manager, kept) => {
+                for order in &self.orders {
                     if !order.names.iter().all(|name| self.published.covers(name)) {
                         tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(orders), self.follow());
+                tokio::join!(manager.run(kept), self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
