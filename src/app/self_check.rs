@@ -38,6 +38,8 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
     wait_for_certificates(config, published).await;
     let mut changes = published.subscribe();
     loop {
+        // Before the look, so that a certificate that comes during the check is not missed.
+        changes.mark_unchanged();
         let waited = missing(config, published);
         let mut verdicts = Vec::new();
         for server in &config.servers {
@@ -48,7 +50,6 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
         if !verdicts.is_empty() {
             notify(&[NotifyState::Status(&verdicts.join(", "))]);
         }
-        changes.mark_unchanged();
         tokio::select! {
             () = sleep(config.check.interval) => {}
             // What was wrong may just have been mended: a verdict must not be six hours behind.
