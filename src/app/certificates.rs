@@ -198,7 +198,7 @@ impl Certificates {
                 continue;
             }
             match authority.issue(&order.names, now) {
-                Ok((certificate, _)) => self.published.publish(slot, Arc::new(certificate)),
+                Ok(certificate) => self.published.publish(slot, Arc::new(certificate)),
                 Err(error) => {
                     tracing::error!(names = %Host::list(&order.names), error = %Chain(&error), "the internal CA failed");
                 }

@@ -162,18 +162,24 @@ fn permission_remedy(path: &Path) -> String {
 #[expect(clippy::disallowed_methods, reason = "tests lay out files as operators and crashes leave them")]
 mod tests {
     use super::*;
-    use crate::certs::internal::Authority;
-    use crate::certs::store::Store;
     use crate::clock::Clock;
-    use crate::matrix::Host;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+    use std::time::Duration;
 
-    async fn pair(folder: &Path) -> (String, String, String) {
-        let names = [Host::parse("a.example").unwrap()];
-        let authority = Authority::load_or_make(&Store::memory(), &names, &Clock::System).await.unwrap();
-        let (_, pem) = authority.issue(&names, Clock::System.now()).unwrap();
-        let (key, chain) = pem.split_at(pem.find("-----BEGIN CERTIFICATE").unwrap());
-        std::fs::write(folder.join("key.pem"), key).unwrap();
-        (key.to_owned(), chain.to_owned(), authority.root_pem().to_owned())
+    /// Lays out a key and returns the leaf that it fits, valid for ninety days, and the root.
+    fn pair(folder: &Path) -> (String, String) {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "root");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(Clock::System.now().0.unsigned_abs());
+        let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.not_before = now - Duration::from_secs(3_600);
+        params.not_after = now + Duration::from_secs(90 * 86_400);
+        let leaf = params.signed_by(&key, &root).unwrap();
+        std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+        (leaf.pem(), root.pem())
     }
 
     fn load_from(folder: &Path, now: Timestamp) -> Result<Loaded, String> {
@@ -181,11 +187,11 @@ mod tests {
         load(&files, now).map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))
     }
 
-    #[tokio::test]
-    async fn repaired_or_refused_with_the_remedy() {
+    #[test]
+    fn repaired_or_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let (_, leaf, root) = pair(folder).await;
+        let (leaf, root) = pair(folder);
         let now = Clock::System.now();
         let refused = |now| load_from(folder, now).unwrap_err();
 
@@ -203,7 +209,7 @@ mod tests {
 
         assert!(refused(now.plus(100 * 86_400)).contains("DIR/cert.pem: expired at "));
         assert!(refused(now.plus(-86_400)).contains("not valid before"));
-        std::fs::write(folder.join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        std::fs::write(folder.join("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
         let message = refused(now);
         assert_eq!(
             message,

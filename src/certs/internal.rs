@@ -130,8 +130,8 @@ impl Authority {
         &self.root_pem
     }
 
-    /// Issues a certificate for `names`, with its key, as PEM.
-    pub fn issue(&self, names: &[Host], now: Timestamp) -> Result<(Certificate, String), AuthorityError> {
+    /// Issues a certificate for `names`. It is not kept: the next start issues another.
+    pub fn issue(&self, names: &[Host], now: Timestamp) -> Result<Certificate, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
         params.distinguished_name = DistinguishedName::new();
@@ -140,9 +140,8 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, LEAF_LIFETIME);
         let leaf = params.signed_by(&key, &self.issuer)?;
-        let pem = format!("{}{}", key.serialize_pem(), leaf.pem());
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| InvalidCertificate::NoKey)?;
-        Ok((Certificate::new(vec![leaf.der().clone()], private)?, pem))
+        Ok(Certificate::new(vec![leaf.der().clone()], private)?)
     }
 }
 
@@ -208,7 +207,7 @@ mod tests {
         roots.add(CertificateDer::from_pem_slice(authority.root_pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let (leaf, _) = authority.issue(&hosts(&[name]), Clock::System.now()).unwrap();
+        let leaf = authority.issue(&hosts(&[name]), Clock::System.now()).unwrap();
         let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned()).unwrap();
         let chain = &leaf.certified_key().cert;
         verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).map(drop)
