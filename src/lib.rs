@@ -24,7 +24,7 @@
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
 //! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
-//! | 4 | [`certs`], [`dns`], [`net`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges |
+//! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |
 //! | 3 | [`telemetry`] | the log |
 //! | 2 | [`config`] | TOML, environment and flags → domain types |
 //! | 1 | [`matrix`], [`clock`], [`drain`], [`backoff`] | names, documents, keys; time; ends; delays |
@@ -57,6 +57,7 @@ pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod drain;
+pub mod http1;
 pub mod matrix;
 pub mod net;
 pub mod proxy;
