@@ -107,7 +107,7 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
-        let shared = Arc::new(Shared { serving, challenges: challenges.clone() });
+        let shared = Arc::new(Shared { serving, challenges: challenges.clone(), clock: clock.clone() });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
         Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })

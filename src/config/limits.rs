@@ -14,6 +14,14 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// From the last movement of the request's body to the first byte of the answer.
     pub first_byte_timeout: Duration,
+    /// How long an answer that has begun, or a WebSocket, may stand still.
+    pub between_bytes_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub idle_timeout: Duration,
+    /// How long a client may stand still in a body, in either direction.
+    pub stall_timeout: Duration,
+    /// Bytes per second that a client must keep on average in a body; 0 asks for none.
+    pub min_body_rate: u64,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,
     /// Networks that may reach `/_synapse/admin`.
@@ -26,11 +34,14 @@ pub fn read(reader: &Reader) -> Limits {
         max_body: reader.read("max_body", "\"none\"", values::size_or_none),
         header_timeout: reader.read("header_timeout", "\"10s\"", values::timeout),
         first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
+        between_bytes_timeout: reader.read("between_bytes_timeout", "\"10m\"", values::timeout),
+        idle_timeout: reader.read("idle_timeout", "\"75s\"", values::timeout),
+        stall_timeout: reader.read("stall_timeout", "\"60s\"", values::timeout),
+        min_body_rate: reader.read("min_body_rate", "\"1KiB/s\"", values::rate),
         drain: reader.read("drain", "\"40s\"", values::duration),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
     };
     reader.read("per_ip_connections", "1000", values::count);
-    reader.read("min_body_rate", "\"1KiB/s\"", values::rate);
     let hold = reader.table("hold");
     hold.read("federation", "\"50s\"", values::duration);
     hold.read("key", "\"8s\"", values::duration);
@@ -43,7 +54,7 @@ pub fn read(reader: &Reader) -> Limits {
         rate.read_required("burst", "write burst = 30", values::count);
         rate.finish();
     }
-    for key in ["per_ip_connections", "min_body_rate", "hold", "rate"] {
+    for key in ["per_ip_connections", "hold", "rate"] {
         reader.without_effect(key);
     }
     limits

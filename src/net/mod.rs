@@ -2,7 +2,9 @@
 
 pub mod accept;
 pub mod exchange;
+pub mod incoming;
 pub mod listen;
+pub mod outgoing;
 mod owner;
 pub mod roots;
 pub mod stream;

@@ -1,36 +1,26 @@
-//! What a downstream connection is doing, and until when it may go on doing it.
+//! What an HTTP/2 connection is doing, and until when it may go on doing it.
 //!
-//! hyper's own timer cannot tell a connection that rests between two requests (fine for a minute)
-//! from one that drips a head (an attack after ten seconds). Here the stream notes the first byte
-//! after a rest and the service notes requests; the deadline follows from both. The state is
-//! atomic because hyper wants streams that may upgrade to be `Send`; it never leaves its thread.
+//! hyper does not tell a connection that rests between two requests from one that has work. Here
+//! the service notes requests and the stream notes bytes that leave; the deadline follows from both.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a connection may rest between requests: as nginx, and longer than the homeserver
-/// software's own pools keep theirs.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// Milliseconds since the connection began; negative is "not reading a head".
-const NO_HEAD: i64 = -1;
-
 /// The state of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
-    began: Instant,
     header_timeout: Duration,
-    in_flight: AtomicU32,
-    resting_since: AtomicI64,
-    head_since: AtomicI64,
-    /// HTTP/2 sends frames that are no requests while it rests: only the first head counts.
-    multiplexed: bool,
+    idle_timeout: Duration,
+    in_flight: Cell<u32>,
+    resting_since: Cell<Instant>,
+    /// Whether a request has come: the first is due soon after the handshake.
+    begun: Cell<bool>,
 }
 
 /// What a connection that is not busy lacks.
@@ -38,60 +28,39 @@ pub(super) struct Activity {
 pub(super) enum Expired {
     /// No request for too long.
     Resting,
-    /// A head that does not arrive.
+    /// A first head that does not arrive.
     Head,
 }
 
 impl Activity {
-    pub(super) fn new(header_timeout: Duration, multiplexed: bool) -> Arc<Self> {
-        Arc::new(Self {
-            began: Instant::now(),
-            header_timeout,
-            in_flight: AtomicU32::new(0),
-            resting_since: AtomicI64::new(0),
-            // The first request is due at once: a handshake without one is not a rest.
-            head_since: AtomicI64::new(0),
-            multiplexed,
-        })
-    }
-
-    fn elapsed(&self) -> i64 {
-        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    fn bytes_arrived(&self) {
-        let busy = self.in_flight.load(Ordering::Relaxed) > 0;
-        if !busy && !self.multiplexed && self.head_since.load(Ordering::Relaxed) == NO_HEAD {
-            self.head_since.store(self.elapsed(), Ordering::Relaxed);
-        }
+    pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Rc<Self> {
+        let (in_flight, resting_since, begun) = (Cell::new(0), Cell::new(Instant::now()), Cell::new(false));
+        Rc::new(Self { header_timeout, idle_timeout, in_flight, resting_since, begun })
     }
 
     /// Bytes have left while no request is in flight: the end of an answer that waited in a buffer.
     fn bytes_left(&self) {
-        if self.in_flight.load(Ordering::Relaxed) == 0 {
-            self.resting_since.store(self.elapsed(), Ordering::Relaxed);
+        if self.in_flight.get() == 0 && self.begun.get() {
+            self.resting_since.set(Instant::now());
         }
     }
 
     /// A request has arrived whole; the guard is held until its answer is sent.
-    pub(super) fn request(self: &Arc<Self>) -> InFlight {
-        self.head_since.store(NO_HEAD, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+    pub(super) fn request(self: &Rc<Self>) -> InFlight {
+        self.begun.set(true);
+        self.in_flight.set(self.in_flight.get() + 1);
+        InFlight(Rc::clone(self))
     }
 
     /// What this connection waits for, if it is not busy.
     pub(super) fn waiting(&self) -> Option<Waiting> {
-        if self.in_flight.load(Ordering::Relaxed) > 0 {
+        if self.in_flight.get() > 0 {
             return None;
         }
-        let at = |milliseconds: i64| self.began + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
-        Some(match self.head_since.load(Ordering::Relaxed) {
-            NO_HEAD => {
-                let since = at(self.resting_since.load(Ordering::Relaxed));
-                Waiting { since, until: since + IDLE, what: Expired::Resting }
-            }
-            since => Waiting { since: at(since), until: at(since) + self.header_timeout, what: Expired::Head },
+        let since = self.resting_since.get();
+        Some(match self.begun.get() {
+            true => Waiting { since, until: since + self.idle_timeout, what: Expired::Resting },
+            false => Waiting { since, until: since + self.header_timeout, what: Expired::Head },
         })
     }
 }
@@ -109,36 +78,31 @@ pub(super) struct Waiting {
 
 /// A request whose answer has not been handed to the protocol whole.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight(Rc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.resting_since.store(self.0.elapsed(), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.resting_since.set(Instant::now());
+        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
     }
 }
 
-/// A stream that notes arriving and leaving bytes.
+/// A stream that notes leaving bytes.
 #[derive(Debug)]
 pub(super) struct Noted<S> {
     stream: S,
-    activity: Arc<Activity>,
+    activity: Rc<Activity>,
 }
 
 impl<S> Noted<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: S, activity: Rc<Activity>) -> Self {
         Self { stream, activity }
     }
 }
 
 impl<S: Read + Unpin> Read for Noted<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if result.is_ready() {
-            this.activity.bytes_arrived();
-        }
-        result
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
@@ -184,18 +148,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_what_happens() {
-        let activity = Activity::new(Duration::from_secs(10), false);
+        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75));
         let due_in = || activity.waiting().map(|wait| ((wait.until - Instant::now()).as_secs(), wait.what));
         assert_eq!(due_in(), Some((10, Expired::Head)), "the first head is due at once");
+        activity.bytes_left();
         let request = activity.request();
         assert_eq!(due_in(), None);
         tokio::time::advance(Duration::from_secs(600)).await;
         drop(request);
         assert_eq!(due_in(), Some((75, Expired::Resting)));
         tokio::time::advance(Duration::from_secs(30)).await;
-        activity.bytes_arrived();
-        tokio::time::advance(Duration::from_secs(4)).await;
-        activity.bytes_arrived();
-        assert_eq!(due_in(), Some((6, Expired::Head)), "dripping does not help");
+        assert_eq!(due_in(), Some((45, Expired::Resting)));
     }
 }

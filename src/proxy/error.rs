@@ -1,13 +1,25 @@
 //! A request that this program answers with an error, and whose fault it is.
 
+use crate::http1::{Malformed, RequestError};
 use crate::matrix::MatrixError;
 use crate::matrix::error::ErrorCode;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 /// An error answer. Status, errcode and sentence are decided here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ProxyError {
     // The client's fault.
+    #[error(transparent)]
+    Request(RequestError),
+    #[error("the request body is malformed: {0}")]
+    BadBody(Malformed),
+    #[error("the request head did not arrive in time")]
+    HeadTooSlow,
+    #[error("the request body does not arrive")]
+    BodyTooSlow,
+    /// Nobody reads this one.
+    #[error("the client is gone")]
+    ClientGone,
     #[error("the Host header is missing, repeated or not a host")]
     BadHost,
     #[error("CONNECT and other targets than a path are not served")]
@@ -38,7 +50,15 @@ pub(super) enum ProxyError {
 impl ProxyError {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget => StatusCode::BAD_REQUEST,
+            Self::Request(error) => match error {
+                RequestError::Malformed(_) => StatusCode::BAD_REQUEST,
+                RequestError::TargetTooLong => StatusCode::URI_TOO_LONG,
+                RequestError::TooLarge | RequestError::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                RequestError::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+                RequestError::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            },
+            Self::BadBody(_) | Self::ClientGone | Self::BadHost | Self::BadTarget => StatusCode::BAD_REQUEST,
+            Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotRouted | Self::NotSetUp => StatusCode::NOT_FOUND,
@@ -61,8 +81,8 @@ impl ProxyError {
         MatrixError::new(code, self.to_string()).to_json()
     }
 
-    /// Whether a preflight can be answered in the homeserver's stead: it says nothing about state.
-    pub(super) fn answers_preflight(self, method: &Method) -> bool {
-        method == Method::OPTIONS && matches!(self, Self::Unreachable | Self::BadAnswer | Self::Timeout)
+    /// Whether it says something about the upstream and nothing about the request.
+    pub(super) fn is_the_upstreams(self) -> bool {
+        matches!(self, Self::Unreachable | Self::BadAnswer | Self::Timeout)
     }
 }

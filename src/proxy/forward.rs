@@ -1,116 +1,139 @@
 //! One request to an upstream and its answer back, both streaming.
 
-use super::body::{Progress, RequestBody, ResponseBody};
+use super::answer::{Answer, AnswerBody};
+use super::body::RequestBody;
+use super::deadline::Deadline;
 use super::error::ProxyError;
-use super::headers;
-use super::upgrade;
-use crate::drain::Watch;
+use super::headers::{self, Onward};
+use super::serving::Timeouts;
+use super::tunnel::Upgraded;
+use crate::http1::{Framing, RequestHead, ResponseHead, Version};
 use crate::telemetry::log::Chain;
-use crate::upstream::{Pool, SendError};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
+use crate::upstream::{Exchange, Outbound, Pool, SendError};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use std::task::Poll;
+use tokio::time::Instant;
 
 /// What forwarding needs to know besides the request.
 pub(super) struct Forwarding<'a> {
-    pub client: IpAddr,
+    pub(super) client: IpAddr,
     /// The `Host` to send, exactly as the client wrote it.
-    pub host: &'a HeaderValue,
-    pub max_body: Option<u64>,
-    pub first_byte_timeout: Duration,
-    /// For what outlives the request.
-    pub alive: &'a Watch,
+    pub(super) host: &'a str,
+    pub(super) max_body: Option<u64>,
+    pub(super) timeouts: Timeouts,
 }
 
-/// Forwards `request` through `pool`.
+/// A request ready to be sent.
+struct Prepared {
+    request: Option<Outbound<RequestBody>>,
+    to_head: bool,
+    /// The head once more, for a request that may be sent a second time.
+    again: Option<Vec<u8>>,
+    /// When its body last moved.
+    moved: Rc<Cell<Instant>>,
+}
+
+/// Forwards a request through `pool`.
 pub(super) async fn forward(
-    mut request: Request<RequestBody>,
-    pool: &Rc<Pool<RequestBody>>,
+    head: RequestHead,
+    body: Option<RequestBody>,
+    pool: &Rc<Pool>,
     forwarding: &Forwarding<'_>,
-) -> Result<Response<ResponseBody>, ProxyError> {
-    let length = content_length(request.headers());
-    if forwarding.max_body.is_some_and(|limit| length.is_some_and(|length| length > limit)) {
-        return Err(ProxyError::TooLarge);
-    }
-    let websocket = request.version() == Version::HTTP_11 && headers::asks_for_websocket(request.headers());
-    let downstream_upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
-
-    let (mut parts, mut body) = request.into_parts();
-    let bodiless = body.is_end_stream();
-    let progress = body.progress();
-    body.limit(forwarding.max_body);
-    headers::to_upstream(&mut parts.headers, forwarding.client, forwarding.host);
-    if websocket {
-        headers::keep_websocket(&mut parts.headers);
-    }
-    let mut outgoing = Request::new(body);
-    *outgoing.method_mut() = parts.method;
-    *outgoing.uri_mut() = origin_form(parts.uri)?;
-    *outgoing.headers_mut() = parts.headers;
-
-    let sending = pool.send(outgoing, bodiless && !websocket);
-    let (mut response, lease) = tokio::select! {
-        biased;
-        sent = sending => sent.map_err(|error| explain(&error, &progress, pool))?,
-        () = stalled(&progress, forwarding.first_byte_timeout) => {
-            tracing::warn!(upstream = %pool.address(), "no answer within {:?}", forwarding.first_byte_timeout);
-            return Err(ProxyError::Timeout);
-        }
+) -> Result<Answer, ProxyError> {
+    let websocket = head.version() == Version::Http11 && headers::asks_for_websocket(head.fields());
+    let prepared = prepare(&head, body, websocket, forwarding)?;
+    // What waits for minutes holds as little as it can.
+    drop(head);
+    let limit = forwarding.timeouts.first_byte;
+    let moved = Rc::clone(&prepared.moved);
+    let mut sending = pin!(send(prepared, pool));
+    let mut deadline = Deadline::default();
+    // An upload that moves may take as long as it takes.
+    let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(Some(sent)),
+        Poll::Pending => deadline.poll(moved.get() + limit, cx).map(|()| None),
+    });
+    let Some(sent) = sent.await else {
+        tracing::warn!(upstream = %pool.address(), "no answer within {limit:?}");
+        return Err(ProxyError::Timeout);
     };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(downstream) = downstream_upgrade else {
+    let (head, exchange) = sent.map_err(|error| explain(error, pool))?;
+    let body = match (head.status(), websocket) {
+        (101, true) => {
+            let (stream, early) = exchange.into_upgraded();
+            AnswerBody::Upgraded(Box::new(Upgraded { stream, early }))
+        }
+        (101, false) => {
             tracing::warn!(upstream = %pool.address(), "switched protocols unasked");
             return Err(ProxyError::BadAnswer);
-        };
-        upgrade::join(downstream, hyper::upgrade::on(&mut response), forwarding.alive.clone());
-        headers::to_downstream(response.headers_mut());
-        headers::keep_websocket(response.headers_mut());
-        return Ok(response.map(|_| ResponseBody::default()));
-    }
-    headers::to_downstream(response.headers_mut());
-    Ok(response.map(|incoming| ResponseBody::upstream(incoming, lease)))
-}
-
-/// Returns once neither the request's body has moved nor an answer begun for `limit`. An upload
-/// that moves may take as long as it takes.
-async fn stalled(progress: &Progress, limit: Duration) {
-    loop {
-        let deadline = progress.moved.get() + limit;
-        if deadline <= Instant::now() {
-            return;
         }
-        sleep_until(deadline).await;
+        _ => AnswerBody::upstream(&head, exchange, Rc::clone(pool), forwarding.timeouts.between_bytes),
+    };
+    Ok(Answer::upstream(head, body))
+}
+
+fn prepare(
+    head: &RequestHead,
+    mut body: Option<RequestBody>,
+    websocket: bool,
+    forwarding: &Forwarding<'_>,
+) -> Result<Prepared, ProxyError> {
+    if let (Framing::Length(length), Some(limit)) = (head.framing(), forwarding.max_body)
+        && length > limit
+    {
+        return Err(ProxyError::TooLarge);
     }
-}
-
-/// Path and query exactly as they came.
-fn origin_form(uri: Uri) -> Result<Uri, ProxyError> {
-    let path_and_query = uri.into_parts().path_and_query.ok_or(ProxyError::BadTarget)?;
-    let mut parts = http::uri::Parts::default();
-    parts.path_and_query = Some(path_and_query);
-    Uri::from_parts(parts).map_err(|_| ProxyError::BadTarget)
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn explain(error: &SendError, progress: &Progress, pool: &Pool<RequestBody>) -> ProxyError {
-    if progress.over_limit.get() {
-        return ProxyError::TooLarge;
+    let moved = body.as_ref().map_or_else(|| Rc::new(Cell::new(Instant::now())), RequestBody::moved);
+    if let Some(body) = &mut body {
+        body.limit(forwarding.max_body);
     }
+    let repeatable = body.is_none() && !websocket && matches!(head.method(), "GET" | "HEAD" | "OPTIONS");
+    let mut text = Vec::new();
+    let onward = Onward { client: forwarding.client, host: forwarding.host, target: head.target(), websocket };
+    headers::write_request(head, &onward, &mut text);
+    let again = repeatable.then(|| text.clone());
+    let request = Outbound::new(text, body, head.framing() == Framing::Chunked);
+    Ok(Prepared { request: Some(request), to_head: head.method() == "HEAD", again, moved })
+}
+
+/// Sends a request, and again where nothing can have come of the first time.
+async fn send(
+    mut prepared: Prepared,
+    pool: &Rc<Pool>,
+) -> Result<(ResponseHead, Exchange<RequestBody>), SendError<ProxyError>> {
+    while let Some(reused) = pool.take() {
+        match reused.exchange(&mut prepared.request, prepared.to_head).await {
+            // It was closed while idle, and took not a byte of the request.
+            Err(SendError::Unsent(_)) => {}
+            Err(SendError::NoAnswer(error)) => match prepared.again.take() {
+                Some(head) => {
+                    prepared.request = Some(Outbound::new(head, None, false));
+                    // Once is enough: the next try gets a connection of its own.
+                    break;
+                }
+                None => return Err(SendError::NoAnswer(error)),
+            },
+            other => return other,
+        }
+    }
+    prepared.again = None;
+    let fresh = pool.connect().await?;
+    fresh.exchange(&mut prepared.request, prepared.to_head).await
+}
+
+fn explain(error: SendError<ProxyError>, pool: &Pool) -> ProxyError {
     match error {
-        SendError::Connect(_) => {
-            tracing::warn!(upstream = %pool.address(), error = %Chain(error), "the upstream is unreachable");
+        SendError::Connect(error) => {
+            tracing::warn!(upstream = %pool.address(), error = %Chain(&error), "the upstream is unreachable");
             ProxyError::Unreachable
         }
-        SendError::Exchange(cause) => {
-            // A body that the client broke off ends the exchange too; then nobody reads the answer.
-            tracing::debug!(upstream = %pool.address(), error = %Chain(cause), "an exchange with the upstream failed");
+        SendError::Body(error) => error,
+        error => {
+            tracing::warn!(upstream = %pool.address(), error = %Chain(&error), "an exchange with the upstream failed");
             ProxyError::BadAnswer
         }
     }

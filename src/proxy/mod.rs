@@ -1,23 +1,31 @@
 //! The request path, from a finished handshake to the homeserver and back.
 //!
-//! [`connection`] speaks HTTP by the protocol that was agreed on, [`service`] takes one request
-//! through [`router`] (pure) to an answer of our own ([`respond`]) or to [`forward`]. Workers read
-//! one immutable [`Serving`] snapshot; it is swapped whole.
+//! [`connection`] shakes hands and hands over to [`http1`] or [`http2`] by the protocol that was agreed
+//! on. Behind both, [`service`] takes one request through [`router`] (pure) to an answer of our own
+//! ([`respond`]) or to [`forward`]. Workers read one immutable [`Serving`] snapshot; it is swapped
+//! whole.
 
 mod activity;
+mod answer;
 mod body;
 mod connection;
+mod date;
+mod deadline;
 mod documents;
+mod downstream;
 mod error;
 mod forward;
 mod headers;
+mod http1;
+mod http2;
 mod linger;
+mod pace;
 mod respond;
 mod router;
 mod service;
 mod serving;
 mod target;
-mod upgrade;
+mod tunnel;
 mod worker;
 
 pub use serving::Serving;

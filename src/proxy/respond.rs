@@ -3,10 +3,10 @@
 //! Every one of them but a challenge's carries CORS headers, errors too: without them a web client
 //! cannot read why a request failed.
 
-use super::body::ResponseBody;
 use super::documents::{Document, Documents};
 use super::error::ProxyError;
 use crate::matrix::well_known::CORS;
+use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -16,13 +16,13 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An error as Matrix JSON.
-pub(super) fn error(error: ProxyError) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::ours(error.body()));
+pub(super) fn error(error: ProxyError) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(error.body()));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     match error {
-        ProxyError::Unreachable | ProxyError::BadAnswer | ProxyError::Timeout => {
+        error if error.is_the_upstreams() => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         ProxyError::MethodNotAllowed => {
@@ -35,20 +35,20 @@ pub(super) fn error(error: ProxyError) -> Response<ResponseBody> {
 }
 
 /// A preflight answered in the homeserver's stead.
-pub(super) fn preflight() -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::default());
+pub(super) fn preflight() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     add_cors(response.headers_mut());
     response
 }
 
 /// A well-known document, or a clean 404 where it is not set.
-pub(super) fn well_known(documents: &Documents, document: Document, method: &Method) -> Response<ResponseBody> {
+pub(super) fn well_known(documents: &Documents, document: Document, method: &Method) -> Response<Bytes> {
     let mut response = match documents.body(document) {
         _ if method == Method::OPTIONS => preflight(),
         _ if !matches!(*method, Method::GET | Method::HEAD) => error(ProxyError::MethodNotAllowed),
         Some(body) => {
-            let mut response = Response::new(ResponseBody::ours(body));
+            let mut response = Response::new(body);
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             add_cors(response.headers_mut());
             response
@@ -60,18 +60,18 @@ pub(super) fn well_known(documents: &Documents, document: Document, method: &Met
 }
 
 /// The key authorization of an HTTP-01 challenge, bare: a CA reads 128 bytes and no more.
-pub(super) fn challenge(key_authorization: String) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::ours(key_authorization));
+pub(super) fn challenge(key_authorization: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(key_authorization));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
 }
 
 /// To https. Never 308: Synapse's well-known client does not follow it.
-pub(super) fn redirect(location: &str, cache_control: Option<&HeaderValue>) -> Response<ResponseBody> {
+pub(super) fn redirect(location: &str, cache_control: Option<&HeaderValue>) -> Response<Bytes> {
     let Ok(location) = HeaderValue::from_str(location) else {
         return error(ProxyError::BadTarget);
     };
-    let mut response = Response::new(ResponseBody::default());
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(LOCATION, location);
     if let Some(cache_control) = cache_control {

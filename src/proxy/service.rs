@@ -1,25 +1,23 @@
-//! One request: read its host, route it, answer it.
+//! One request: read its host, route it, answer it. The same for every protocol.
 
-use super::activity::Activity;
-use super::body::{RequestBody, ResponseBody};
+use super::answer::Answer;
+use super::body::RequestBody;
+use super::date::DateLine;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::linger::Linger;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
-use super::serving::Serving;
+use super::serving::{Serving, Timeouts};
 use super::worker::Shared;
 use crate::config::UpstreamAddress;
-use crate::drain::Watch;
+use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
-use http::{HeaderValue, Method, Request, Response, Version};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,10 +27,10 @@ const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// The pools of one worker, by upstream.
 #[derive(Default)]
-pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool<RequestBody>>>>);
+pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool>>>);
 
 impl Pools {
-    fn get(&self, address: &UpstreamAddress) -> Rc<Pool<RequestBody>> {
+    fn get(&self, address: &UpstreamAddress) -> Rc<Pool> {
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
@@ -56,72 +54,79 @@ pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Pools,
     pub(super) linger: Linger,
+    pub(super) date: DateLine,
 }
 
 /// Serves the requests of one connection.
 pub(super) struct Service {
-    pub local: Rc<Local>,
-    pub activity: Arc<Activity>,
-    pub client: IpAddr,
-    pub arrival: Arrival,
-    /// Held by what outlives a request: the worker waits for it when it drains.
-    pub(super) alive: Watch,
+    local: Rc<Local>,
+    client: IpAddr,
+    arrival: Arrival,
+    timeouts: Timeouts,
 }
 
 impl Service {
+    pub(super) fn new(local: Rc<Local>, client: IpAddr, arrival: Arrival) -> Self {
+        let timeouts = local.shared.serving.load().limits.timeouts;
+        Self { local, client, arrival, timeouts }
+    }
+
+    /// The bounds of this connection's waits.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// The `Date` of an answer.
+    pub(super) fn date(&self) -> HeaderValue {
+        self.local.date.now()
+    }
+
+    /// Where unread HTTP/2 bodies go.
+    pub(super) fn linger(&self) -> Linger {
+        self.local.linger.clone()
+    }
+
     /// Answers one request. It always has an answer; failures become Matrix errors here.
-    pub(super) async fn call(self: Rc<Self>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-        let in_flight = self.activity.request();
-        let method = request.method().clone();
+    pub(super) async fn answer(&self, head: RequestHead, body: Option<RequestBody>) -> Answer {
         let serving = self.local.shared.serving.load_full();
-        // The body is a `RequestBody` from the start: whatever becomes of the request, that type sees to
-        // what is left of it.
-        let version = request.version();
-        let waits = version == Version::HTTP_11 && request.headers().contains_key(EXPECT);
-        let request = request.map(|incoming| RequestBody::new(incoming, version, waits, &self.local.linger));
+        let preflight = head.method() == "OPTIONS";
         let decided = match &self.arrival {
-            Arrival::Tls(name) => self.decide(&serving, name, &request),
-            Arrival::Plain => self.decide_plain(&serving, &request),
+            Arrival::Tls(name) => self.decide(&serving, name, &head),
+            Arrival::Plain => self.decide_plain(&serving, &head),
         };
         let answered = match decided {
-            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, request).await,
-            Ok(Decision::Answer(response)) => Ok(response),
+            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, head, body).await,
+            Ok(Decision::Answer(answer)) => Ok(answer),
             Err(error) => Err(error),
         };
-        let mut response = answered.unwrap_or_else(|error| match error.answers_preflight(&method) {
-            true => respond::preflight(),
-            false => respond::error(error),
+        let mut answer = answered.unwrap_or_else(|error| {
+            Answer::ours(match preflight && error.is_the_upstreams() {
+                // Says nothing about the homeserver's state, so it can be answered in its stead.
+                true => respond::preflight(),
+                false => respond::error(error),
+            })
         });
-        if method == Method::HEAD {
-            // HTTP/1.1 would leave the body out by itself, HTTP/2 would not.
-            let (mut parts, body) = response.into_parts();
-            let (length, body) = body.withheld();
-            if let Some(length) = length {
-                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            response = Response::from_parts(parts, body);
+        if matches!(self.arrival, Arrival::Tls(_)) {
+            answer.hsts.clone_from(&serving.hsts);
         }
-        if let (Arrival::Tls(_), Some(hsts)) = (&self.arrival, &serving.hsts) {
-            response.headers_mut().entry("strict-transport-security").or_insert_with(|| hsts.clone());
-        }
-        Ok(response.map(|body| body.counted(in_flight)))
+        answer
     }
 
     fn decide<'s>(
         &self,
         serving: &'s Serving,
         name: &ProvenName,
-        request: &Request<RequestBody>,
+        head: &RequestHead,
     ) -> Result<Decision<'s>, ProxyError> {
-        let (host, asked_for) = host_of(request)?;
+        let (host, asked_for) = host_of(head)?;
         if !name.admits(&asked_for) {
             return Err(ProxyError::Misdirected);
         }
-        let path = path_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let method = method_of(head)?;
+        let asked = Asked { method: &method, host: &asked_for, path: path_of(head)?, client: self.client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
-                Ok(Decision::Answer(respond::well_known(&server.documents, document, request.method())))
+                Ok(Decision::Answer(Answer::ours(respond::well_known(&server.documents, document, &method))))
             }
             Route::Refuse(error) => Err(error),
             Route::Forward(upstream) => Ok(Decision::Forward(upstream, host)),
@@ -132,38 +137,32 @@ impl Service {
         &self,
         serving: &Serving,
         upstream: &UpstreamAddress,
-        host: &HeaderValue,
-        request: Request<RequestBody>,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
+        host: &str,
+        head: RequestHead,
+        body: Option<RequestBody>,
+    ) -> Result<Answer, ProxyError> {
         let pool = self.local.pools.get(upstream);
-        let forwarding = Forwarding {
-            client: self.client,
-            host,
-            max_body: serving.limits.max_body,
-            first_byte_timeout: serving.limits.first_byte_timeout,
-            alive: &self.alive,
-        };
-        forward(request, &pool, &forwarding).await
+        let forwarding =
+            Forwarding { client: self.client, host, max_body: serving.limits.max_body, timeouts: self.timeouts };
+        forward(head, body, &pool, &forwarding).await
     }
 
-    fn decide_plain<'s>(
-        &self,
-        serving: &'s Serving,
-        request: &Request<RequestBody>,
-    ) -> Result<Decision<'s>, ProxyError> {
-        let path = path_of(request)?;
+    fn decide_plain<'s>(&self, serving: &'s Serving, head: &RequestHead) -> Result<Decision<'s>, ProxyError> {
+        let path = path_of(head)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
             let answer = self.local.shared.challenges.answer_http(token);
-            return answer.map(|answer| Decision::Answer(respond::challenge(answer))).ok_or(ProxyError::NotRouted);
+            let answer = answer.map(|answer| Decision::Answer(Answer::ours(respond::challenge(answer))));
+            return answer.ok_or(ProxyError::NotRouted);
         }
-        let (_, asked_for) = host_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let (_, asked_for) = host_of(head)?;
+        let method = method_of(head)?;
+        let asked = Asked { method: &method, host: &asked_for, path, client: self.client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
             PlainRoute::Redirect { origin, cache_control } => {
-                let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-                Ok(Decision::Answer(respond::redirect(&format!("{origin}{target}"), cache_control)))
+                let location = format!("{origin}{}", head.target());
+                Ok(Decision::Answer(Answer::ours(respond::redirect(&location, cache_control))))
             }
         }
     }
@@ -171,42 +170,46 @@ impl Service {
 
 /// What becomes of a request.
 enum Decision<'s> {
-    Forward(&'s UpstreamAddress, HeaderValue),
-    Answer(Response<ResponseBody>),
+    Forward(&'s UpstreamAddress, String),
+    Answer(Answer),
 }
 
 /// The one host of a request, as written and as a name. HTTP/2 carries it as `:authority`. Port,
 /// case and the dot of a fully qualified name make no difference to whose it is.
-fn host_of(request: &Request<RequestBody>) -> Result<(HeaderValue, Host), ProxyError> {
-    let mut lines = request.headers().get_all(HOST).iter();
-    let line = lines.next();
+fn host_of(head: &RequestHead) -> Result<(String, Host), ProxyError> {
+    let mut lines = head.fields().all("host");
+    let line = lines.next().map(|line| std::str::from_utf8(line).map_err(|_| ProxyError::BadHost)).transpose()?;
     if lines.next().is_some() {
         return Err(ProxyError::BadHost);
     }
-    let authority = request.uri().authority().map(|authority| authority.as_str());
-    let written = match (authority, line) {
-        (Some(authority), Some(line)) if !line.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {
-            return Err(ProxyError::BadHost);
-        }
-        (_, Some(line)) => line.clone(),
-        (Some(authority), None) => HeaderValue::from_str(authority).map_err(|_| ProxyError::BadHost)?,
+    let written = match (head.authority(), line) {
+        (Some(authority), Some(line)) if !line.eq_ignore_ascii_case(authority) => return Err(ProxyError::BadHost),
+        (_, Some(line)) => line,
+        (Some(authority), None) => authority,
         (None, None) => return Err(ProxyError::BadHost),
     };
-    let text = written.to_str().map_err(|_| ProxyError::BadHost)?;
-    let parsed = ServerName::parse(text).or_else(|_| {
-        let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let parsed = ServerName::parse(written).or_else(|_| {
+        let (host, port) = written.split_once(':').map_or((written, None), |(host, port)| (host, Some(port)));
         let host = host.strip_suffix('.').unwrap_or(host);
         ServerName::parse(&port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     });
     let host = parsed.map_err(|_| ProxyError::BadHost)?.host().clone();
-    Ok((written, host))
+    Ok((written.to_owned(), host))
 }
 
 /// The raw path of an origin-form or absolute-form target.
-fn path_of(request: &Request<RequestBody>) -> Result<&str, ProxyError> {
-    let path = request.uri().path();
-    if request.method() == Method::CONNECT || !path.starts_with('/') {
+fn path_of(head: &RequestHead) -> Result<&str, ProxyError> {
+    let path = head.path();
+    if head.method() == "CONNECT" || !path.starts_with('/') {
         return Err(ProxyError::BadTarget);
     }
     Ok(path)
+}
+
+/// The method. TRACE would have an upstream echo what this hop added (RFC 9110 §9.3.8).
+fn method_of(head: &RequestHead) -> Result<Method, ProxyError> {
+    match Method::from_bytes(head.method().as_bytes()) {
+        Ok(Method::TRACE) | Err(_) => Err(ProxyError::MethodNotAllowed),
+        Ok(method) => Ok(method),
+    }
 }

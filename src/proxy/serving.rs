@@ -1,6 +1,7 @@
 //! The snapshot that workers read.
 
 use super::documents::Documents;
+use super::pace;
 use crate::config::{Config, NameMap, UpstreamAddress};
 use crate::tls::TlsTable;
 use http::HeaderValue;
@@ -38,9 +39,23 @@ pub(super) struct ServedServer {
 #[derive(Clone, Debug)]
 pub(super) struct ServingLimits {
     pub max_body: Option<u64>,
-    pub header_timeout: Duration,
-    pub first_byte_timeout: Duration,
+    pub timeouts: Timeouts,
     pub admin_allow: Vec<IpNet>,
+}
+
+/// How long a connection may wait for what. Read once, when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// For a request's head, from its first byte; for the first one, from the handshake.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For the upstream: from the last movement of the request's body to the head of the answer.
+    pub first_byte: Duration,
+    /// For the upstream within an answer, and for both sides of a WebSocket.
+    pub between_bytes: Duration,
+    /// For bodies in both directions.
+    pub pace: pace::Bounds,
 }
 
 impl Serving {
@@ -62,8 +77,13 @@ impl Serving {
             hsts: hsts.and_then(|value| HeaderValue::from_str(&value).ok()),
             limits: ServingLimits {
                 max_body: config.limits.max_body,
-                header_timeout: config.limits.header_timeout,
-                first_byte_timeout: config.limits.first_byte_timeout,
+                timeouts: Timeouts {
+                    header: config.limits.header_timeout,
+                    idle: config.limits.idle_timeout,
+                    first_byte: config.limits.first_byte_timeout,
+                    between_bytes: config.limits.between_bytes_timeout,
+                    pace: pace::Bounds { patience: config.limits.stall_timeout, rate: config.limits.min_body_rate },
+                },
                 admin_allow: config.limits.admin_allow.clone(),
             },
         }

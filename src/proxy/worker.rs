@@ -1,10 +1,12 @@
 //! A worker: one thread, one current-thread runtime, its own upstream connections.
 
 use super::connection;
+use super::date::DateLine;
 use super::linger::Linger;
 use super::service::{Local, Pools};
 use super::serving::Serving;
 use crate::certs::Challenges;
+use crate::clock::Clock;
 use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
 use crate::net::listen::Listener;
@@ -21,6 +23,8 @@ pub struct Shared {
     pub serving: ArcSwap<Serving>,
     /// Open ACME challenges.
     pub challenges: Challenges,
+    /// The wall clock, for the `Date` of answers.
+    pub clock: Clock,
 }
 
 /// A worker thread's work.
@@ -49,7 +53,8 @@ impl Worker {
         // Ends with the worker: whoever still sends what nobody wants is cut off then.
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
-        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
+        let date = DateLine::new(self.shared.clock.clone());
+        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger, date });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();
@@ -58,7 +63,7 @@ impl Worker {
             let (local, drain, alive) = (Rc::clone(&local), self.drain.clone(), alive.clone());
             let serve = move |accepted| {
                 let alive = alive.clone();
-                let connection = connection::serve(accepted, Rc::clone(&local), drain.clone(), alive.clone());
+                let connection = connection::serve(accepted, Rc::clone(&local), drain.clone());
                 #[expect(clippy::disallowed_methods, reason = "the worker waits for `alive` to be dropped")]
                 tokio::task::spawn_local(async move {
                     connection.await;

@@ -2,7 +2,9 @@
 
 use crate::config::UpstreamAddress;
 use crate::net::stream::Stream;
+use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
@@ -21,16 +23,27 @@ pub enum ConnectError {
 }
 
 /// Connects. A name's addresses are tried in turn, each for as long: `localhost` is often both `::1`
-/// and `127.0.0.1`, and the homeserver listens on one of them.
-pub(super) async fn connect(address: &UpstreamAddress) -> Result<Stream, ConnectError> {
+/// and `127.0.0.1`, and the homeserver listens on one of them. `resolved` remembers the one that
+/// answered: while the resolver does not, it is the last word.
+pub(super) async fn connect(
+    address: &UpstreamAddress,
+    resolved: &Cell<Option<SocketAddr>>,
+) -> Result<Stream, ConnectError> {
     match address {
         UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
         UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(UnixStream::connect(path)).await?)),
         UpstreamAddress::Name(name, port) => {
             let mut failed = ConnectError::Refused(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-            for address in bounded(lookup_host((name.as_str(), *port))).await? {
+            let addresses: Vec<_> = match bounded(lookup_host((name.as_str(), *port))).await {
+                Ok(addresses) => addresses.collect(),
+                Err(error) => vec![resolved.get().ok_or(error)?],
+            };
+            for address in addresses {
                 match bounded(TcpStream::connect(address)).await {
-                    Ok(stream) => return tcp(stream),
+                    Ok(stream) => {
+                        resolved.set(Some(address));
+                        return tcp(stream);
+                    }
                     Err(error) => failed = error,
                 }
             }

@@ -1,26 +1,34 @@
-//! Which header lines pass: pure.
+//! Which header lines pass, and what is written in the place of those that do not: pure.
 //!
 //! `Host`, `Authorization` (which may repeat, one X-Matrix line per key) and everything else that
-//! is end-to-end passes as it came. Hop-by-hop lines (RFC 9110 §7.6.1) do not, in either
-//! direction. Whatever claims to be the client's address is replaced by the one that is.
+//! is end-to-end passes as it came, byte for byte. Hop-by-hop lines (RFC 9110 §7.6.1) do not, in
+//! either direction. Whatever claims to be the client's address is replaced by the one that is.
+//! Framing is never copied: it is written from what was parsed, so that two lines cannot disagree.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use super::answer::AnswerHead;
+use crate::http1::{Fields, Framing, RequestHead, ResponseHead};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::io::Write as _;
 use std::net::IpAddr;
 
-/// Meaningful between two neighbours only.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
+/// Meaningful between two neighbours only; framing and expectations are written anew.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
+
+/// Lines of a request that are written anew or answered here.
+const OURS: [&str; 3] = ["host", "content-length", "expect"];
+
+/// What `Connection` cannot nominate: a sender could otherwise strip what requests stand on.
+const PROTECTED: [&str; 4] = ["host", "authorization", "content-length", "cookie"];
 
 /// Lines by which some homeserver or framework would learn a client's address or scheme.
 const FORWARDING: [&str; 11] = [
@@ -37,173 +45,157 @@ const FORWARDING: [&str; 11] = [
     "x-original-forwarded-for",
 ];
 
-/// Turns the client's header lines into the upstream's.
-pub(super) fn to_upstream(headers: &mut HeaderMap, client: IpAddr, host: &HeaderValue) {
-    remove_hop_by_hop(headers);
-    // The body is read as soon as the upstream takes it, and that is when the client is told to go on.
-    headers.remove(EXPECT);
-    // Trailers are not forwarded, so nobody is told to expect them.
-    headers.remove(TRAILER);
-    let claims: Vec<_> = headers.keys().filter(|name| claims_an_address(name)).cloned().collect();
-    for name in claims {
-        headers.remove(name);
+/// What a request is given on its way.
+pub(super) struct Onward<'a> {
+    pub(super) client: IpAddr,
+    /// The `Host` to send, exactly as the client wrote it.
+    pub(super) host: &'a str,
+    /// The target to send.
+    pub(super) target: &'a str,
+    /// Whether the connection is to become a WebSocket.
+    pub(super) websocket: bool,
+}
+
+/// Writes the head that the upstream gets.
+pub(super) fn write_request(head: &RequestHead, onward: &Onward<'_>, out: &mut Vec<u8>) {
+    let Onward { client, host, target, websocket } = onward;
+    out.reserve(1024);
+    line(out, &[head.method().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1"]);
+    line(out, &[b"Host: ", host.as_bytes()]);
+    // HTTP/2 lets a client send its cookies as several lines; HTTP/1.1 knows one (RFC 9113 §8.2.3).
+    let mut cookies = head.fields().all("cookie").enumerate().peekable();
+    while let Some((number, cookie)) = cookies.next() {
+        out.extend_from_slice(if number == 0 { b"Cookie: " } else { b"; " });
+        out.extend_from_slice(cookie);
+        if cookies.peek().is_none() {
+            out.extend_from_slice(b"\r\n");
+        }
     }
-    join_cookies(headers);
+    for (name, value) in end_to_end(head.fields()) {
+        if !is_one_of(name, &OURS) && !is_one_of(name, &["cookie"]) && !is_disguised(name) && !claims_an_address(name) {
+            line(out, &[name, b": ", value]);
+        }
+    }
     // One plain address: Synapse reads the first of a list, others the last.
-    if let Ok(address) = HeaderValue::from_str(&client.to_string()) {
-        headers.insert("x-forwarded-for", address.clone());
-        headers.insert("x-real-ip", address);
+    let _ = write!(out, "X-Forwarded-For: {client}\r\nX-Real-IP: {client}\r\nX-Forwarded-Proto: https\r\n");
+    line(out, &[b"X-Forwarded-Host: ", host.as_bytes()]);
+    match head.framing() {
+        // RFC 9110 §8.6: a length for methods that are expected to have a body, even if it is none.
+        Framing::Length(0) if !matches!(head.method(), "POST" | "PUT" | "PATCH") => {}
+        Framing::Length(length) => {
+            let _ = write!(out, "Content-Length: {length}\r\n");
+        }
+        Framing::Chunked | Framing::Close => line(out, &[b"Transfer-Encoding: chunked"]),
     }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
-    headers.insert("x-forwarded-host", host.clone());
-    headers.insert(HOST, host.clone());
+    if *websocket {
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
-/// Turns the upstream's header lines into the client's.
-pub(super) fn to_downstream(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-}
-
-/// Whether a line claims to say who the client is. CGI and its heirs take `_` for `-`.
-fn claims_an_address(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
-    name.starts_with("x-forwarded") || FORWARDING.contains(&name.as_str())
-}
-
-/// HTTP/2 lets a client send its cookies as several lines; HTTP/1.1 knows one (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
-        return;
-    };
-    let crumbs = [first, second].into_iter().chain(crumbs).map(HeaderValue::as_bytes);
-    let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
-    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-        headers.insert(COOKIE, joined);
+/// Writes status line and header lines for an HTTP/1.1 client. Framing, `Connection` and the empty
+/// line are the caller's.
+pub(super) fn write_answer(head: &AnswerHead, hsts: Option<&HeaderValue>, date: &HeaderValue, out: &mut Vec<u8>) {
+    out.reserve(512);
+    let status = head.status();
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let _ = write!(out, "HTTP/1.1 {status} {}\r\n", reason.unwrap_or_default());
+    let (mut dated, mut secured) = (false, false);
+    match head {
+        AnswerHead::Ours(ours) => {
+            for (name, value) in &ours.1 {
+                line(out, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+            }
+        }
+        AnswerHead::Upstream(head) => {
+            for (name, value) in answer_lines(head) {
+                dated |= name.eq_ignore_ascii_case(b"date");
+                secured |= name.eq_ignore_ascii_case(b"strict-transport-security");
+                line(out, &[name, b": ", value]);
+            }
+        }
+    }
+    if !dated {
+        line(out, &[b"Date: ", date.as_bytes()]);
+    }
+    if let Some(hsts) = hsts.filter(|_| !secured) {
+        line(out, &[b"Strict-Transport-Security: ", hsts.as_bytes()]);
     }
 }
 
-/// Puts back the two lines that hand a WebSocket on: they are hop-by-hop, and this hop agrees.
-pub(super) fn keep_websocket(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+/// The header lines of an upstream's answer for HTTP/2, its length included.
+pub(super) fn answer_map(head: &ResponseHead) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(head.fields().len() + 2);
+    for (name, value) in answer_lines(head) {
+        // The codec has seen that these are a token and a value.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    if let Some(length) = head.content_length().filter(|_| !matches!(head.status(), 100..200 | 204)) {
+        map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    map
+}
+
+/// The lines of an upstream's answer that are for the client.
+fn answer_lines(head: &ResponseHead) -> impl Iterator<Item = (&[u8], &[u8])> {
+    end_to_end(head.fields()).filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"))
 }
 
 /// Whether these lines ask for a WebSocket (RFC 6455 §4.1), the only upgrade that passes.
-pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
-    let websocket = upgrade.is_some_and(|value| value.trim().eq_ignore_ascii_case("websocket"));
-    websocket && headers.get_all(CONNECTION).iter().any(|value| tokens(value).any(|token| token == "upgrade"))
+pub(super) fn asks_for_websocket(fields: &Fields) -> bool {
+    let mut protocols = fields.members("upgrade");
+    let websocket = protocols.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+    websocket
+        && protocols.next().is_none()
+        && fields.members("connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(tokens)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        // A sender could otherwise strip what requests stand on.
-        .filter(|name| ![HOST, AUTHORIZATION, CONTENT_LENGTH].contains(name))
-        .collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
+/// All lines but the hop-by-hop ones and those that `Connection` nominates.
+fn end_to_end(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let nominates = fields.contains("connection");
+    fields.iter().filter(move |(name, _)| {
+        let nominated = || fields.members("connection").any(|option| option.eq_ignore_ascii_case(name));
+        !is_one_of(name, &HOP_BY_HOP) && (!nominates || is_one_of(name, &PROTECTED) || !nominated())
+    })
+}
+
+fn is_one_of(name: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
+/// Whether a line would be read as one of those that are written here by a program that takes `_` for
+/// `-`, as CGI and its heirs do.
+fn is_disguised(name: &[u8]) -> bool {
+    name.contains(&b'_') && {
+        let name = plain(name);
+        let name = name.as_bytes();
+        is_one_of(name, &HOP_BY_HOP) || is_one_of(name, &OURS) || is_one_of(name, &PROTECTED)
     }
 }
 
-/// The comma-separated tokens of a value, in lower case.
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = String> {
-    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
-    let tokens: Vec<_> = text.split(',').map(|token| token.trim().to_owned()).collect();
-    tokens.into_iter().filter(|token| !token.is_empty())
+/// Whether a line claims to say who the client is.
+fn claims_an_address(name: &[u8]) -> bool {
+    // Nearly every line is told apart by its first letter.
+    if !matches!(name.first().map(u8::to_ascii_lowercase), Some(b'x' | b'f' | b'c' | b't')) {
+        return false;
+    }
+    let name = plain(name);
+    name.starts_with("x-forwarded") || FORWARDING.contains(&name.as_str())
+}
+
+/// A name in lower case with `-` for `_`.
+fn plain(name: &[u8]) -> String {
+    name.iter().map(|byte| if *byte == b'_' { '-' } else { char::from(byte.to_ascii_lowercase()) }).collect()
+}
+
+fn line(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn map(lines: &[(&str, &str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    fn sent(lines: &[(&str, &str)]) -> Vec<String> {
-        let mut headers = map(lines);
-        to_upstream(&mut headers, "192.0.2.7".parse().unwrap(), &HeaderValue::from_static("a.example:443"));
-        let mut lines: Vec<_> =
-            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-        lines.sort();
-        lines
-    }
-
-    const OURS: [&str; 5] = [
-        "host: a.example:443",
-        "x-forwarded-for: 192.0.2.7",
-        "x-forwarded-host: a.example:443",
-        "x-forwarded-proto: https",
-        "x-real-ip: 192.0.2.7",
-    ];
-
-    #[test]
-    fn forged_addresses_are_replaced() {
-        let forged = sent(&[
-            ("x-forwarded-for", "6.6.6.6"),
-            ("x-forwarded-for", "7.7.7.7"),
-            ("x-forwarded-proto", "http"),
-            ("x-forwarded-port", "80"),
-            ("x-forwarded-anything", "x"),
-            ("forwarded", "for=6.6.6.6"),
-            ("x-real-ip", "6.6.6.6"),
-            ("cf-connecting-ip", "6.6.6.6"),
-            ("true-client-ip", "6.6.6.6"),
-            ("x_forwarded_for", "6.6.6.6"),
-            ("x-forwarded", "for=6.6.6.6"),
-            ("client-ip", "6.6.6.6"),
-            ("trailer", "X-Forwarded-For"),
-        ]);
-        assert_eq!(forged, OURS);
-    }
-
-    #[test]
-    fn hop_by_hop_and_nominated_lines_stay_here() {
-        let lines = sent(&[
-            ("connection", "close, X-Secret, Authorization, host, content-length"),
-            ("x-secret", "1"),
-            ("keep-alive", "timeout=5"),
-            ("proxy-authorization", "x"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("transfer-encoding", "chunked"),
-            ("expect", "100-continue"),
-            ("authorization", "X-Matrix a"),
-            ("authorization", "X-Matrix b"),
-            ("content-length", "3"),
-        ]);
-        let mut expected = OURS.map(str::to_owned).to_vec();
-        expected
-            .extend(["authorization: X-Matrix a", "authorization: X-Matrix b", "content-length: 3"].map(str::to_owned));
-        expected.sort();
-        assert_eq!(lines, expected);
-    }
-
-    #[test]
-    fn cookie_crumbs_become_one_line() {
-        let lines = sent(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        assert!(lines.contains(&"cookie: a=1; b=2; c=3".to_owned()), "{lines:?}");
-    }
-
-    #[test]
-    fn only_a_websocket_is_an_upgrade() {
-        assert!(asks_for_websocket(&map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
-        assert!(!asks_for_websocket(&map(&[("connection", "Upgrade"), ("upgrade", "h2c")])));
-        assert!(!asks_for_websocket(&map(&[("upgrade", "websocket")])));
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_nominated_survives(name in "x-[a-z]{1,8}") {
-            prop_assume!(name != "x-real-ip");
-            let lines = sent(&[("connection", &name), (&name, "1")]);
-            prop_assert_eq!(lines, OURS);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,173 @@
+//! What a request is answered with, whatever protocol it came by.
+
+use super::body::RequestBody;
+use super::deadline::Deadline;
+use super::tunnel::Upgraded;
+use crate::http1::{Framing, ResponseHead};
+use crate::upstream::{AnswerBodyError, Exchange, Pool};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An answer.
+pub(super) struct Answer {
+    pub(super) head: AnswerHead,
+    pub(super) body: AnswerBody,
+    /// The value of Strict-Transport-Security, added where the answer has none.
+    pub(super) hsts: Option<HeaderValue>,
+}
+
+/// Status and header lines.
+pub(super) enum AnswerHead {
+    /// Made here.
+    Ours(Box<(StatusCode, HeaderMap)>),
+    /// The upstream's, as it came.
+    Upstream(ResponseHead),
+}
+
+/// The body.
+pub(super) enum AnswerBody {
+    Empty,
+    Ours(Bytes),
+    Upstream(Box<UpstreamBody>),
+    /// None: the connection goes on as another protocol.
+    Upgraded(Box<Upgraded>),
+}
+
+/// A body that streams from an upstream.
+pub(super) struct UpstreamBody {
+    /// Gone at the end.
+    exchange: Option<Exchange<RequestBody>>,
+    pool: Rc<Pool>,
+    length: Option<u64>,
+    patience: Duration,
+    moved: Instant,
+    deadline: Deadline,
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyCut {
+    #[error(transparent)]
+    Upstream(#[from] AnswerBodyError),
+    #[error("nothing came from the upstream for {0:?}")]
+    Stalled(Duration),
+}
+
+impl Answer {
+    pub(super) fn ours(response: Response<Bytes>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = if body.is_empty() { AnswerBody::Empty } else { AnswerBody::Ours(body) };
+        Self { head: AnswerHead::Ours(Box::new((parts.status, parts.headers))), body, hsts: None }
+    }
+
+    pub(super) fn upstream(head: ResponseHead, body: AnswerBody) -> Self {
+        Self { head: AnswerHead::Upstream(head), body, hsts: None }
+    }
+
+    /// Whether this program made it.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.head, AnswerHead::Ours(_))
+    }
+}
+
+impl AnswerHead {
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Ours(ours) => ours.0.as_u16(),
+            Self::Upstream(head) => head.status(),
+        }
+    }
+}
+
+impl AnswerBody {
+    /// The rest of an exchange. `patience` is how long the upstream may stand still.
+    pub(super) fn upstream(
+        head: &ResponseHead,
+        exchange: Exchange<RequestBody>,
+        pool: Rc<Pool>,
+        patience: Duration,
+    ) -> Self {
+        if exchange.is_done() {
+            pool.give_back(exchange);
+            return Self::Empty;
+        }
+        let length = match head.framing() {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::Close => None,
+        };
+        let (moved, deadline) = (Instant::now(), Deadline::default());
+        Self::Upstream(Box::new(UpstreamBody { exchange: Some(exchange), pool, length, patience, moved, deadline }))
+    }
+
+    /// Its length, where that is known before its end.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty | Self::Upgraded(_) => Some(0),
+            Self::Ours(bytes) => u64::try_from(bytes.len()).ok(),
+            Self::Upstream(body) => body.length,
+        }
+    }
+
+    /// The next piece.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+        match self {
+            Self::Empty | Self::Upgraded(_) => Poll::Ready(None),
+            Self::Ours(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Self::Upstream(body) => body.poll_data(cx),
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Empty | Self::Upgraded(_) => true,
+            Self::Ours(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.exchange.is_none(),
+        }
+    }
+}
+
+impl UpstreamBody {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        match exchange.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
+                self.moved = Instant::now();
+                // Known to be the last one, so the connection is free at once, and not when the client has
+                // read it all.
+                if exchange.is_done() {
+                    self.give_back();
+                }
+                Poll::Ready(Some(Ok(data)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.exchange = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let stalled = self.deadline.poll(self.moved + self.patience, cx);
+                stalled.map(|()| Some(Err(BodyCut::Stalled(self.patience))))
+            }
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.pool.give_back(exchange);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A connection's two directions, shared by its server and the request body that is being read.
+
+use crate::http1::{Decoded, Decoder, Framing, Malformed};
+use crate::net::incoming::Incoming;
+use crate::net::outgoing::Outgoing;
+use crate::proxy::downstream::Downstream;
+use bytes::Bytes;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite as _;
+
+/// How much a client may send ahead while nobody reads: the next request, or the start of a body. Read
+/// only to learn whether the client is still there.
+const AHEAD: usize = 16 * 1024;
+
+/// What asks a client for the body it holds back (RFC 9110 §15.2.1).
+const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The connection and where its current request's body stands.
+pub(in crate::proxy) struct Link {
+    pub(super) stream: Downstream,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+    decoder: Decoder,
+    /// The client holds the body back until it is asked.
+    withheld: bool,
+    /// The body broke its framing: nobody knows where the next request begins.
+    broken: bool,
+}
+
+/// Why a request's body ended early.
+#[derive(Debug)]
+pub(in crate::proxy) enum BodyError {
+    Malformed(Malformed),
+    /// The client is gone.
+    Gone,
+}
+
+impl Link {
+    pub(super) fn new(stream: Downstream) -> Self {
+        let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
+        Self { stream, incoming, outgoing, decoder: Decoder::new(Framing::Length(0)), withheld: false, broken: false }
+    }
+
+    /// A request's head has been read; this is how its body ends.
+    pub(super) fn begin_body(&mut self, framing: Framing, withheld: bool) {
+        self.decoder = Decoder::new(framing);
+        self.withheld = withheld;
+    }
+
+    /// Whether the request has been read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.decoder.is_done() && !self.broken
+    }
+
+    /// Whether the rest of the request can be read: it is well-formed so far, and under way.
+    pub(super) fn can_be_read(&self) -> bool {
+        !self.broken && !self.withheld
+    }
+
+    /// The next piece of the request's body. Asking for it asks the client, too.
+    pub(in crate::proxy) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if std::mem::take(&mut self.withheld) {
+            self.outgoing.text().extend_from_slice(GO_ON);
+        }
+        if !self.outgoing.is_empty() && ready!(self.poll_flush(cx, |_| {})).is_err() {
+            return self.gone();
+        }
+        loop {
+            match self.decoder.decode(&mut self.incoming.bytes) {
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(Decoded::End) => return Poll::Ready(None),
+                Ok(Decoded::More) => {}
+                Err(malformed) => {
+                    self.broken = true;
+                    return Poll::Ready(Some(Err(BodyError::Malformed(malformed))));
+                }
+            }
+            let expected = self.decoder.left().unwrap_or(u64::MAX);
+            match ready!(self.incoming.poll_fill(&mut self.stream, expected, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return self.gone(),
+            }
+        }
+    }
+
+    fn gone(&mut self) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.broken = true;
+        Poll::Ready(Some(Err(BodyError::Gone)))
+    }
+
+    /// Ready when the client has gone, or has sent something (true) that whoever reads the body should
+    /// look at. A client that closed its side for writing has gone: no Matrix client does that and
+    /// waits, and work for the dead is what it would cost.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.incoming.bytes.len() >= AHEAD {
+            return Poll::Pending;
+        }
+        match ready!(self.incoming.poll_fill(&mut self.stream, 0, cx)) {
+            Ok(1..) => Poll::Ready(Ok(())),
+            Ok(0) | Err(_) => Poll::Ready(Err(Gone)),
+        }
+    }
+
+    /// Writes what waits to be written, out of every buffer.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, moved: impl FnMut(usize)) -> Poll<io::Result<()>> {
+        ready!(self.outgoing.poll_write(&mut self.stream, cx, moved))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+}
+
+/// The client is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client is gone")]
+pub(in crate::proxy) struct Gone;

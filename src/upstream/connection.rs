@@ -1,0 +1,216 @@
+//! One connection to an upstream, and one exchange on it.
+//!
+//! The request is written and the answer read by the task that wants it: no task of its own, no
+//! channel. A request's body goes on being sent while the answer comes in.
+
+use super::connect::ConnectError;
+use super::outbound::{Outbound, PumpError, Source};
+use crate::http1::{Decoded, Decoder, Malformed, ResponseError, ResponseHead};
+use crate::net::incoming::Incoming;
+use crate::net::stream::Stream;
+use bytes::{Bytes, BytesMut};
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+/// Interim answers (1xx) that are read over before an answer counts as none. Servers send one.
+const MAX_INTERIM: u32 = 8;
+
+/// A connection on which no request is under way.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    incoming: Incoming,
+    /// It has carried an exchange before.
+    reused: bool,
+}
+
+/// How far the head of an answer has been read.
+struct Reading {
+    searched: usize,
+    interim: u32,
+    to_head: bool,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError<E> {
+    /// No connection: not a byte has been sent.
+    #[error("cannot connect")]
+    Connect(#[from] ConnectError),
+    /// The connection ended before it took a byte of the request.
+    #[error("the connection was closed before the request was sent")]
+    Unsent(#[source] io::Error),
+    /// The connection ended after it took some of the request, and without a byte of an answer.
+    #[error("the connection was closed without an answer")]
+    NoAnswer(#[source] io::Error),
+    /// The connection ended within the head of an answer.
+    #[error("the answer broke off")]
+    BrokeOff(#[source] io::Error),
+    /// What came is no answer.
+    #[error("the answer is not HTTP/1.1")]
+    Answer(#[from] ResponseError),
+    /// More interim answers than anybody needs.
+    #[error("more than {MAX_INTERIM} interim answers")]
+    Interim,
+    /// The request's body failed on its own side.
+    #[error("the request's body failed")]
+    Body(E),
+}
+
+/// An answer whose body is still to be read.
+pub struct Exchange<B> {
+    connection: Connection,
+    /// What is left to be sent.
+    request: Option<Outbound<B>>,
+    decoder: Decoder,
+    /// The connection can carry another exchange, as far as the answer's head says.
+    persistent: bool,
+}
+
+/// Why an answer's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerBodyError {
+    /// The connection failed.
+    #[error("the connection failed within the answer's body")]
+    Io(#[from] io::Error),
+    /// It is not what its framing says.
+    #[error("the answer's body is malformed")]
+    Malformed(#[from] Malformed),
+}
+
+impl Connection {
+    /// A connection just opened.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, incoming: Incoming::default(), reused: false }
+    }
+
+    /// Whether it has carried an exchange before: an upstream may close such a connection at any
+    /// moment, and means nothing by it.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Whether nothing has happened on it since its last exchange. Costs no system call unless
+    /// something has.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends a request and waits for the head of its answer. `request` is empty once its last byte is
+    /// sent, and whole still after [`SendError::Unsent`]. `to_head` says that its method is HEAD.
+    pub async fn exchange<B: Source>(
+        mut self,
+        request: &mut Option<Outbound<B>>,
+        to_head: bool,
+    ) -> Result<(ResponseHead, Exchange<B>), SendError<B::Error>> {
+        let mut reading = Reading { searched: 0, interim: 0, to_head };
+        let head = poll_fn(|cx| self.poll_head(request, &mut reading, cx)).await?;
+        // The buffer that held it is the head's own now.
+        self.incoming.release();
+        let (decoder, persistent) = (Decoder::new(head.framing()), head.is_persistent());
+        Ok((head, Exchange { connection: self, request: request.take(), decoder, persistent }))
+    }
+
+    fn poll_head<B: Source>(
+        &mut self,
+        request: &mut Option<Outbound<B>>,
+        reading: &mut Reading,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, SendError<B::Error>>> {
+        let mut write_error = None;
+        if let Some(pumping) = request {
+            match pumping.poll(&mut self.stream, cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => *request = None,
+                Poll::Ready(Err(PumpError::Source(error))) => return Poll::Ready(Err(SendError::Body(error))),
+                Poll::Ready(Err(PumpError::Write(error))) if pumping.has_sent_nothing() => {
+                    return Poll::Ready(Err(SendError::Unsent(error)));
+                }
+                // An answer may have come before the upstream stopped reading: look for it.
+                Poll::Ready(Err(PumpError::Write(error))) => write_error = Some(error),
+            }
+        }
+        loop {
+            let begun = !self.incoming.bytes.is_empty();
+            match ResponseHead::read(&mut self.incoming.bytes, &mut reading.searched, reading.to_head)? {
+                Some(head) if head.is_interim() => {
+                    reading.interim += 1;
+                    if reading.interim > MAX_INTERIM {
+                        return Poll::Ready(Err(SendError::Interim));
+                    }
+                    continue;
+                }
+                Some(head) => return Poll::Ready(Ok(head)),
+                None => {}
+            }
+            let ended = match self.incoming.poll_fill(&mut self.stream, 0, cx) {
+                Poll::Ready(Ok(1..)) => continue,
+                Poll::Ready(Ok(0)) => write_error.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(Err(error)) => error,
+                Poll::Pending => match write_error.take() {
+                    // It neither reads nor answers.
+                    Some(error) => error,
+                    None => return Poll::Pending,
+                },
+            };
+            return Poll::Ready(Err(match begun || reading.interim > 0 {
+                true => SendError::BrokeOff(ended),
+                false => SendError::NoAnswer(ended),
+            }));
+        }
+    }
+}
+
+impl<B: Source> Exchange<B> {
+    /// The next piece of the answer's body; meanwhile the rest of the request's is sent.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerBodyError>>> {
+        if let Some(pumping) = &mut self.request {
+            match pumping.poll(&mut self.connection.stream, cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.request = None,
+                // The rest of the request will not arrive whole, so nothing may follow it. The answer
+                // has begun and can still be complete.
+                Poll::Ready(Err(_)) => {
+                    self.request = None;
+                    self.persistent = false;
+                }
+            }
+        }
+        loop {
+            match self.decoder.decode(&mut self.connection.incoming.bytes)? {
+                Decoded::Data(data) => return Poll::Ready(Some(Ok(data))),
+                Decoded::End => return Poll::Ready(None),
+                Decoded::More => {}
+            }
+            let expected = self.decoder.left().unwrap_or(u64::MAX);
+            let connection = &mut self.connection;
+            if ready!(connection.incoming.poll_fill(&mut connection.stream, expected, cx))? == 0 {
+                self.decoder.end_of_connection()?;
+            }
+        }
+    }
+
+    /// Whether the answer's body has been read to its end.
+    pub fn is_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// The connection, if another exchange can follow: the answer was read to its end, the request
+    /// was sent to its end, and not a byte came that nobody asked for.
+    pub(super) fn into_connection(self) -> Option<Connection> {
+        let mut connection = self.connection;
+        let whole = self.persistent && self.decoder.is_done() && self.request.is_none();
+        if !whole || !connection.incoming.bytes.is_empty() {
+            return None;
+        }
+        connection.incoming.release();
+        connection.reused = true;
+        Some(connection)
+    }
+
+    /// The bare stream after a 101, and what the upstream has sent on it already.
+    pub fn into_upgraded(self) -> (Stream, BytesMut) {
+        (self.connection.stream, self.connection.incoming.bytes)
+    }
+}

@@ -1,0 +1,76 @@
+//! The idle connections of one worker to one endpoint.
+
+use super::connect::{ConnectError, connect};
+use super::connection::{Connection, Exchange};
+use super::outbound::Source;
+use crate::config::UpstreamAddress;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long an idle connection is kept: Twisted closes at 60 s, and a request sent at that moment
+/// would be lost.
+const IDLE: Duration = Duration::from_secs(45);
+
+/// Idle connections kept per worker. A burst's surplus is closed as it ends.
+const MAX_IDLE: usize = 256;
+
+/// Connections of one worker to one endpoint. Never pipelined: Twisted has mixed up pipelined
+/// answers, more than once.
+#[derive(Debug)]
+pub struct Pool {
+    address: UpstreamAddress,
+    idle: RefCell<VecDeque<Idle>>,
+    /// Where the name led when it was last asked, for when nobody answers.
+    resolved: Cell<Option<SocketAddr>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(address: UpstreamAddress) -> Self {
+        Self { address, idle: RefCell::default(), resolved: Cell::new(None) }
+    }
+
+    /// Where it connects to.
+    pub fn address(&self) -> &UpstreamAddress {
+        &self.address
+    }
+
+    /// The most recently used live connection: the others may age out.
+    pub fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, since }) = idle.pop_back() {
+            if since.elapsed() < IDLE && connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        Ok(Connection::new(connect(&self.address, &self.resolved).await?))
+    }
+
+    /// Takes back the connection of an answer that was read to its end, if it can be used again, and
+    /// lets go of those that have been idle for too long.
+    pub fn give_back<B: Source>(&self, exchange: Exchange<B>) {
+        let mut idle = self.idle.borrow_mut();
+        while idle.front().is_some_and(|oldest| oldest.since.elapsed() >= IDLE || !oldest.connection.is_quiet()) {
+            idle.pop_front();
+        }
+        if let Some(connection) = exchange.into_connection()
+            && idle.len() < MAX_IDLE
+        {
+            idle.push_back(Idle { connection, since: Instant::now() });
+        }
+    }
+}
