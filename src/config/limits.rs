@@ -14,10 +14,23 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// From the last movement of the request's body to the first byte of the answer.
     pub first_byte_timeout: Duration,
+    /// How long requests wait for a homeserver that is down.
+    pub hold: Hold,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
+}
+
+/// `[limits] hold`: by class, because whoever asks has a patience of its own. Zero is not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Requests of other homeservers.
+    pub federation: Duration,
+    /// Their requests for keys, which they give up sooner.
+    pub key: Duration,
+    /// Everything else.
+    pub client: Duration,
 }
 
 /// Reads `[limits]`.
@@ -28,14 +41,10 @@ pub fn read(reader: &Reader) -> Limits {
         first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
         drain: reader.read("drain", "\"40s\"", values::duration),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
+        hold: read_hold(reader.table("hold")),
     };
     reader.read("per_ip_connections", "1000", values::count);
     reader.read("min_body_rate", "\"1KiB/s\"", values::rate);
-    let hold = reader.table("hold");
-    hold.read("federation", "\"50s\"", values::duration);
-    hold.read("key", "\"8s\"", values::duration);
-    hold.read("client", "\"20s\"", values::duration);
-    hold.finish();
     for rate in reader.tables("rate") {
         rate.read_required("class", "write class = \"login\"", values::string);
         rate.read("key", "\"client_ip\"", values::string);
@@ -43,8 +52,18 @@ pub fn read(reader: &Reader) -> Limits {
         rate.read_required("burst", "write burst = 30", values::count);
         rate.finish();
     }
-    for key in ["per_ip_connections", "min_body_rate", "hold", "rate"] {
+    for key in ["per_ip_connections", "min_body_rate", "rate"] {
         reader.without_effect(key);
     }
     limits
+}
+
+fn read_hold(reader: Reader) -> Hold {
+    let hold = Hold {
+        federation: reader.read("federation", "\"50s\"", values::duration),
+        key: reader.read("key", "\"8s\"", values::duration),
+        client: reader.read("client", "\"20s\"", values::duration),
+    };
+    reader.finish();
+    hold
 }

@@ -29,6 +29,8 @@ pub(super) enum ProxyError {
     // The upstream's fault.
     #[error("the homeserver cannot be reached")]
     Unreachable,
+    #[error("the homeserver cannot be reached, and too many requests wait for it")]
+    Crowded,
     #[error("the homeserver broke off or did not answer in HTTP")]
     BadAnswer,
     #[error("the homeserver did not answer in time")]
@@ -45,6 +47,7 @@ impl ProxyError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AdminClosed | Self::PlainText => StatusCode::FORBIDDEN,
             Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -63,6 +66,6 @@ impl ProxyError {
 
     /// Whether a preflight can be answered in the homeserver's stead: it says nothing about state.
     pub(super) fn answers_preflight(self, method: &Method) -> bool {
-        method == Method::OPTIONS && matches!(self, Self::Unreachable | Self::BadAnswer | Self::Timeout)
+        method == Method::OPTIONS && matches!(self, Self::Unreachable | Self::Crowded | Self::BadAnswer | Self::Timeout)
     }
 }

@@ -6,7 +6,7 @@ use super::headers;
 use super::upgrade;
 use crate::drain::Watch;
 use crate::telemetry::log::Chain;
-use crate::upstream::{Pool, SendError};
+use crate::upstream::{Pool, Refused, SendError, Waiting, weight};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -22,6 +22,8 @@ pub(super) struct Forwarding<'a> {
     pub host: &'a HeaderValue,
     pub max_body: Option<u64>,
     pub first_byte_timeout: Duration,
+    /// How long it may wait for an upstream that is down.
+    pub hold: Duration,
     /// For what outlives the request.
     pub alive: &'a Watch,
 }
@@ -52,15 +54,32 @@ pub(super) async fn forward(
     *outgoing.uri_mut() = origin_form(parts.uri)?;
     *outgoing.headers_mut() = parts.headers;
 
-    let sending = pool.send(outgoing, bodiless && !websocket);
-    let (mut response, lease) = tokio::select! {
-        biased;
-        sent = sending => sent.map_err(|error| explain(&error, &progress, pool))?,
-        () = stalled(&progress, forwarding.first_byte_timeout) => {
-            tracing::warn!(upstream = %pool.address(), "no answer within {:?}", forwarding.first_byte_timeout);
-            return Err(ProxyError::Timeout);
-        }
+    let body = if bodiless { Some(0) } else { length };
+    let waiting =
+        Waiting { limit: forwarding.hold, bytes: weight(head_size(&outgoing), body), client: forwarding.client.into() };
+    let mut turn = pool.gate().turn(waiting);
+    let (mut response, lease) = loop {
+        turn.come().await.map_err(|refused| match refused {
+            Refused::Off | Refused::Over => ProxyError::Unreachable,
+            Refused::Full => ProxyError::Crowded,
+        })?;
+        // The wait was not the upstream's to answer in.
+        progress.moved.set(Instant::now());
+        let sending = pool.send(outgoing, bodiless && !websocket, &mut turn);
+        let failed = tokio::select! {
+            biased;
+            sent = sending => match sent {
+                Ok(answer) => break answer,
+                Err(failed) => failed,
+            },
+            () = stalled(&progress, forwarding.first_byte_timeout) => {
+                tracing::warn!(upstream = %pool.address(), "no answer within {:?}", forwarding.first_byte_timeout);
+                return Err(ProxyError::Timeout);
+            }
+        };
+        outgoing = *failed.unsent.ok_or_else(|| explain(&failed.error, &progress, pool))?;
     };
+    turn.answered();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(downstream) = downstream_upgrade else {
             tracing::warn!(upstream = %pool.address(), "switched protocols unasked");
@@ -95,6 +114,12 @@ fn origin_form(uri: Uri) -> Result<Uri, ProxyError> {
     Uri::from_parts(parts).map_err(|_| ProxyError::BadTarget)
 }
 
+/// About what the head takes in memory.
+fn head_size<B>(request: &Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.headers().iter().fold(target, |size, (name, value)| size + name.as_str().len() + value.len())
+}
+
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -105,7 +130,8 @@ fn explain(error: &SendError, progress: &Progress, pool: &Pool<RequestBody>) -> 
     }
     match error {
         SendError::Connect(_) => {
-            tracing::warn!(upstream = %pool.address(), error = %Chain(error), "the upstream is unreachable");
+            // The gate tells of outages, once.
+            tracing::debug!(upstream = %pool.address(), error = %Chain(error), "the upstream is unreachable");
             ProxyError::Unreachable
         }
         SendError::Exchange(cause) => {

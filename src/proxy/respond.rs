@@ -22,7 +22,7 @@ pub(super) fn error(error: ProxyError) -> Response<ResponseBody> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     match error {
-        ProxyError::Unreachable | ProxyError::BadAnswer | ProxyError::Timeout => {
+        ProxyError::Unreachable | ProxyError::Crowded | ProxyError::BadAnswer | ProxyError::Timeout => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         ProxyError::MethodNotAllowed => {

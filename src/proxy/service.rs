@@ -9,11 +9,12 @@ use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::Serving;
 use super::worker::Shared;
-use crate::config::UpstreamAddress;
+use crate::config::{Hold, UpstreamAddress};
 use crate::drain::Watch;
 use crate::matrix::{Host, ServerName};
+use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
-use crate::upstream::Pool;
+use crate::upstream::{Gate, Pool};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
@@ -23,6 +24,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Path below which HTTP-01 challenges are answered (RFC 8555 §8.3).
 const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
@@ -32,11 +34,12 @@ const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool<RequestBody>>>>);
 
 impl Pools {
-    fn get(&self, address: &UpstreamAddress) -> Rc<Pool<RequestBody>> {
+    fn get(&self, address: &UpstreamAddress, shared: &Shared) -> Rc<Pool<RequestBody>> {
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
-        let pool = Rc::new(Pool::new(address.clone()));
+        let gate = Gate::new(address.clone(), Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
+        let pool = Rc::new(Pool::new(gate, address.clone()));
         self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
         pool
     }
@@ -135,12 +138,13 @@ impl Service {
         host: &HeaderValue,
         request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let pool = self.local.pools.get(upstream);
+        let pool = self.local.pools.get(upstream, &self.local.shared);
         let forwarding = Forwarding {
             client: self.client,
             host,
             max_body: serving.limits.max_body,
             first_byte_timeout: serving.limits.first_byte_timeout,
+            hold: hold_limit(&serving.limits.hold, &request),
             alive: &self.alive,
         };
         forward(request, &pool, &forwarding).await
@@ -166,6 +170,17 @@ impl Service {
                 Ok(Decision::Answer(respond::redirect(&format!("{origin}{target}"), cache_control)))
             }
         }
+    }
+}
+
+/// How long a request may wait for its upstream. Not at all for a preflight, which can be answered in
+/// the upstream's stead.
+fn hold_limit(hold: &Hold, request: &Request<RequestBody>) -> Duration {
+    match request.uri().path() {
+        _ if request.method() == Method::OPTIONS => Duration::ZERO,
+        path if path.starts_with("/_matrix/federation/") => hold.federation,
+        path if path.starts_with("/_matrix/key/") => hold.key,
+        _ => hold.client,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The snapshot that workers read.
 
 use super::documents::Documents;
-use crate::config::{Config, NameMap, UpstreamAddress};
+use crate::config::{Config, Hold, NameMap, UpstreamAddress};
 use crate::tls::TlsTable;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -40,6 +40,7 @@ pub(super) struct ServingLimits {
     pub max_body: Option<u64>,
     pub header_timeout: Duration,
     pub first_byte_timeout: Duration,
+    pub hold: Hold,
     pub admin_allow: Vec<IpNet>,
 }
 
@@ -64,6 +65,7 @@ impl Serving {
                 max_body: config.limits.max_body,
                 header_timeout: config.limits.header_timeout,
                 first_byte_timeout: config.limits.first_byte_timeout,
+                hold: config.limits.hold,
                 admin_allow: config.limits.admin_allow.clone(),
             },
         }

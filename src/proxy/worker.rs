@@ -8,6 +8,7 @@ use crate::certs::Challenges;
 use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
 use crate::net::listen::Listener;
+use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use std::io;
 use std::rc::Rc;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub serving: ArcSwap<Serving>,
     /// Open ACME challenges.
     pub challenges: Challenges,
+    /// What bounds held requests, over all workers.
+    pub commons: Arc<Commons>,
 }
 
 /// A worker thread's work.

@@ -15,6 +15,9 @@ pub enum ConnectError {
     /// The system said no.
     #[error(transparent)]
     Refused(#[from] io::Error),
+    /// The name has no address, or nobody could be asked for it.
+    #[error("cannot look the name up")]
+    Lookup(#[source] io::Error),
     /// It did not answer.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -27,8 +30,12 @@ pub(super) async fn connect(address: &UpstreamAddress) -> Result<Stream, Connect
         UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
         UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(UnixStream::connect(path)).await?)),
         UpstreamAddress::Name(name, port) => {
-            let mut failed = ConnectError::Refused(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-            for address in bounded(lookup_host((name.as_str(), *port))).await? {
+            let mut failed = ConnectError::Lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            let addresses = bounded(lookup_host((name.as_str(), *port))).await.map_err(|error| match error {
+                ConnectError::Refused(error) => ConnectError::Lookup(error),
+                other => other,
+            })?;
+            for address in addresses {
                 match bounded(TcpStream::connect(address)).await {
                     Ok(stream) => return tcp(stream),
                     Err(error) => failed = error,

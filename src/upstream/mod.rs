@@ -2,10 +2,22 @@
 //!
 //! A [`Pool`] belongs to one worker thread; a connection never leaves it. Never pipelined: Twisted
 //! has mixed up pipelined answers, more than once.
+//!
+//! Before each upstream stands a [`Gate`]: while the upstream is down, requests wait there, bounded,
+//! and nothing but `/health` is sent to it.
 
+mod budget;
 mod connect;
+mod gate;
+mod health;
+mod outages;
+mod pace;
+mod probe;
 
+pub use budget::{ClientKey, weight};
 pub use connect::ConnectError;
+pub use gate::{Gate, Refused, Turn, Waiting};
+pub use outages::Commons;
 
 use crate::config::UpstreamAddress;
 use connect::connect;
@@ -36,6 +48,7 @@ const MAX_HEADERS: usize = 128;
 /// Connections of one worker to one upstream.
 pub struct Pool<B> {
     address: UpstreamAddress,
+    gate: Rc<Gate>,
     idle: RefCell<VecDeque<Idle<B>>>,
 }
 
@@ -55,6 +68,20 @@ pub enum SendError {
     Exchange(#[source] hyper::Error),
 }
 
+/// A request that got no answer.
+pub struct Failed<B> {
+    /// Why.
+    pub error: SendError,
+    /// The request, of which nothing has been sent and which may wait for its turn again.
+    pub unsent: Option<Box<Request<B>>>,
+}
+
+impl<B> From<hyper::Error> for Failed<B> {
+    fn from(error: hyper::Error) -> Self {
+        Self { error: SendError::Exchange(error), unsent: None }
+    }
+}
+
 /// The connection an answer is being read from. Given back, it serves the next request; dropped,
 /// it is closed.
 pub struct Lease<B> {
@@ -69,8 +96,13 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// A pool without connections.
-    pub fn new(address: UpstreamAddress) -> Self {
-        Self { address, idle: RefCell::default() }
+    pub fn new(gate: Rc<Gate>, address: UpstreamAddress) -> Self {
+        Self { address, gate, idle: RefCell::default() }
+    }
+
+    /// Where requests wait while the upstream is down.
+    pub fn gate(&self) -> &Rc<Gate> {
+        &self.gate
     }
 
     /// Where it connects to.
@@ -87,9 +119,11 @@ where
         self: &Rc<Self>,
         mut request: Request<B>,
         bodiless: bool,
-    ) -> Result<(Response<Incoming>, Lease<B>), SendError> {
+        turn: &mut Turn,
+    ) -> Result<(Response<Incoming>, Lease<B>), Failed<B>> {
         let repeatable = bodiless && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         while let Some(mut sender) = self.take() {
+            turn.connected();
             let copy = repeatable.then(|| copy(&request));
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, Lease { pool: Rc::clone(self), sender })),
@@ -101,16 +135,23 @@ where
                     let error = error.into_error();
                     // Closed without a byte of an answer, as a connection is that was idle too long.
                     let closed = error.is_incomplete_message() || error.is_canceled();
-                    request = copy.filter(|_| closed).ok_or(SendError::Exchange(error))?;
+                    request = copy.filter(|_| closed).ok_or(error)?;
                     // Once is enough: the next try gets a connection of its own.
                     break;
                 }
             }
         }
-        let stream = connect(&self.address).await?;
+        let stream = match connect(&self.address).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let unsent = turn.connect_failed(&error).then(|| Box::new(request));
+                return Err(Failed { error: error.into(), unsent });
+            }
+        };
+        turn.connected();
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER).max_headers(MAX_HEADERS);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         // Ends when the sender is dropped and the exchange is over: its owner is the lease or pool.
         #[expect(clippy::disallowed_methods, reason = "owned by the lease or pool that holds its sender")]
         tokio::task::spawn_local(async move {
@@ -118,7 +159,11 @@ where
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        let response = sender.send_request(request).await.map_err(SendError::Exchange)?;
+        let response = sender.send_request(request).await.inspect_err(|error| {
+            if error.is_incomplete_message() || error.is_canceled() {
+                turn.broke_unanswered();
+            }
+        })?;
         Ok((response, Lease { pool: Rc::clone(self), sender }))
     }
 
