@@ -35,7 +35,7 @@
 //! certificate and finishes the handshake → `proxy::connection` speaks HTTP by ALPN →
 //! `proxy::service` reads the host → `proxy::router` decides (pure) → a well-known document, a
 //! challenge, a redirect, or `proxy::forward` → `proxy::headers` (pure) → [`upstream`] → the
-//! homeserver. Bodies stream; errors become Matrix JSON in `proxy::respond`.
+//! homeserver; while that is down, the request waits at its [`upstream::Gate`]. Bodies stream; errors become Matrix JSON in `proxy::respond`.
 //!
 //! **A certificate**: [`config`] derives the names → [`certs::Store`] holds the last good one →
 //! [`acme::plan`] says when and why (pure) → `acme::order` takes it through validation, proves it →

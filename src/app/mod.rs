@@ -23,6 +23,7 @@ use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::proxy::{Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
+use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use certificates::Certificates;
 use sd_notify::NotifyState;
@@ -107,7 +108,8 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
-        let shared = Arc::new(Shared { serving, challenges: challenges.clone(), clock: clock.clone() });
+        let commons = Arc::new(Commons::new());
+        let shared = Arc::new(Shared { serving, challenges: challenges.clone(), clock: clock.clone(), commons });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
         Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })

@@ -22,10 +22,23 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Bytes per second that a client must keep on average in a body; 0 asks for none.
     pub min_body_rate: u64,
+    /// How long requests wait for a homeserver that is down.
+    pub hold: Hold,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
+}
+
+/// `[limits] hold`: by class, because whoever asks has a patience of its own. Zero is not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Requests of other homeservers.
+    pub federation: Duration,
+    /// Their requests for keys, which they give up sooner.
+    pub key: Duration,
+    /// Everything else.
+    pub client: Duration,
 }
 
 /// Reads `[limits]`.
@@ -40,13 +53,9 @@ pub fn read(reader: &Reader) -> Limits {
         min_body_rate: reader.read("min_body_rate", "\"1KiB/s\"", values::rate),
         drain: reader.read("drain", "\"40s\"", values::duration),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
+        hold: read_hold(reader.table("hold")),
     };
     reader.read("per_ip_connections", "1000", values::count);
-    let hold = reader.table("hold");
-    hold.read("federation", "\"50s\"", values::duration);
-    hold.read("key", "\"8s\"", values::duration);
-    hold.read("client", "\"20s\"", values::duration);
-    hold.finish();
     for rate in reader.tables("rate") {
         rate.read_required("class", "write class = \"login\"", values::string);
         rate.read("key", "\"client_ip\"", values::string);
@@ -54,8 +63,18 @@ pub fn read(reader: &Reader) -> Limits {
         rate.read_required("burst", "write burst = 30", values::count);
         rate.finish();
     }
-    for key in ["per_ip_connections", "hold", "rate"] {
+    for key in ["per_ip_connections", "rate"] {
         reader.without_effect(key);
     }
     limits
+}
+
+fn read_hold(reader: Reader) -> Hold {
+    let hold = Hold {
+        federation: reader.read("federation", "\"50s\"", values::duration),
+        key: reader.read("key", "\"8s\"", values::duration),
+        client: reader.read("client", "\"20s\"", values::duration),
+    };
+    reader.finish();
+    hold
 }

@@ -16,7 +16,7 @@ mod tree;
 pub mod upstream;
 pub mod values;
 
-pub use limits::Limits;
+pub use limits::{Hold, Limits};
 pub use listen::{Addresses, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
 pub use names::{CertificateOrder, NameMap, Owner, Place};

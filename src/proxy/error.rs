@@ -41,6 +41,8 @@ pub(super) enum ProxyError {
     // The upstream's fault.
     #[error("the homeserver cannot be reached")]
     Unreachable,
+    #[error("the homeserver cannot be reached, and too many requests wait for it")]
+    Crowded,
     #[error("the homeserver broke off or did not answer in HTTP")]
     BadAnswer,
     #[error("the homeserver did not answer in time")]
@@ -65,6 +67,7 @@ impl ProxyError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AdminClosed | Self::PlainText => StatusCode::FORBIDDEN,
             Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -83,6 +86,6 @@ impl ProxyError {
 
     /// Whether it says something about the upstream and nothing about the request.
     pub(super) fn is_the_upstreams(self) -> bool {
-        matches!(self, Self::Unreachable | Self::BadAnswer | Self::Timeout)
+        matches!(self, Self::Unreachable | Self::Crowded | Self::BadAnswer | Self::Timeout)
     }
 }

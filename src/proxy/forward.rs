@@ -9,13 +9,14 @@ use super::serving::Timeouts;
 use super::tunnel::Upgraded;
 use crate::http1::{Framing, RequestHead, ResponseHead, Version};
 use crate::telemetry::log::Chain;
-use crate::upstream::{Exchange, Outbound, Pool, SendError};
+use crate::upstream::{ConnectError, Exchange, Outbound, Pool, Refused, SendError, Turn, Waiting, weight};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What forwarding needs to know besides the request.
@@ -25,12 +26,31 @@ pub(super) struct Forwarding<'a> {
     pub(super) host: &'a str,
     pub(super) max_body: Option<u64>,
     pub(super) timeouts: Timeouts,
+    /// How long it may wait for an upstream that is down.
+    pub(super) hold: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failed {
+    /// Not a byte was sent.
+    Connect(ConnectError),
+    Timeout(Duration),
+    Exchange(SendError<ProxyError>),
+}
+
+impl From<SendError<ProxyError>> for Failed {
+    fn from(error: SendError<ProxyError>) -> Self {
+        Self::Exchange(error)
+    }
 }
 
 /// A request ready to be sent.
 struct Prepared {
     request: Option<Outbound<RequestBody>>,
     to_head: bool,
+    /// Of the head, in bytes.
+    length: usize,
     /// The head once more, for a request that may be sent a second time.
     again: Option<Vec<u8>>,
     /// When its body last moved.
@@ -45,23 +65,25 @@ pub(super) async fn forward(
     forwarding: &Forwarding<'_>,
 ) -> Result<Answer, ProxyError> {
     let websocket = head.version() == Version::Http11 && headers::asks_for_websocket(head.fields());
-    let prepared = prepare(&head, body, websocket, forwarding)?;
+    let mut prepared = prepare(&head, body, websocket, forwarding)?;
+    let mut turn = pool.gate().turn(waiting(&head, &prepared, forwarding));
     // What waits for minutes holds as little as it can.
     drop(head);
-    let limit = forwarding.timeouts.first_byte;
-    let moved = Rc::clone(&prepared.moved);
-    let mut sending = pin!(send(prepared, pool));
-    let mut deadline = Deadline::default();
-    // An upload that moves may take as long as it takes.
-    let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
-        Poll::Ready(sent) => Poll::Ready(Some(sent)),
-        Poll::Pending => deadline.poll(moved.get() + limit, cx).map(|()| None),
-    });
-    let Some(sent) = sent.await else {
-        tracing::warn!(upstream = %pool.address(), "no answer within {limit:?}");
-        return Err(ProxyError::Timeout);
+    let (head, exchange) = loop {
+        turn.come().await.map_err(|refused| match refused {
+            Refused::Off | Refused::Over => ProxyError::Unreachable,
+            Refused::Full => ProxyError::Crowded,
+        })?;
+        // The wait was not the upstream's to answer in.
+        prepared.moved.set(Instant::now());
+        match send(&mut prepared, pool, &mut turn, forwarding.timeouts.first_byte).await {
+            Ok(answer) => break answer,
+            // Not a byte was sent, and the gate has closed: it waits for its turn again.
+            Err(Failed::Connect(error)) if turn.connect_failed(&error) => {}
+            Err(failed) => return Err(explain(failed, pool)),
+        }
     };
-    let (head, exchange) = sent.map_err(|error| explain(error, pool))?;
+    turn.answered();
     let body = match (head.status(), websocket) {
         (101, true) => {
             let (stream, early) = exchange.into_upgraded();
@@ -74,6 +96,16 @@ pub(super) async fn forward(
         _ => AnswerBody::upstream(&head, exchange, Rc::clone(pool), forwarding.timeouts.between_bytes),
     };
     Ok(Answer::upstream(head, body))
+}
+
+/// What a request asks of the gate.
+fn waiting(head: &RequestHead, prepared: &Prepared, forwarding: &Forwarding<'_>) -> Waiting {
+    let length = match head.framing() {
+        Framing::Length(length) => Some(length),
+        Framing::Chunked | Framing::Close => None,
+    };
+    let bytes = weight(prepared.length, length);
+    Waiting { limit: forwarding.hold, bytes, client: forwarding.client.into() }
 }
 
 fn prepare(
@@ -96,16 +128,37 @@ fn prepare(
     let onward = Onward { client: forwarding.client, host: forwarding.host, target: head.target(), websocket };
     headers::write_request(head, &onward, &mut text);
     let again = repeatable.then(|| text.clone());
+    let length = text.len();
     let request = Outbound::new(text, body, head.framing() == Framing::Chunked);
-    Ok(Prepared { request: Some(request), to_head: head.method() == "HEAD", again, moved })
+    Ok(Prepared { request: Some(request), to_head: head.method() == "HEAD", length, again, moved })
 }
 
-/// Sends a request, and again where nothing can have come of the first time.
+/// Sends a request within the upstream's time, and again where nothing can have come of the first
+/// time.
 async fn send(
-    mut prepared: Prepared,
+    prepared: &mut Prepared,
     pool: &Rc<Pool>,
-) -> Result<(ResponseHead, Exchange<RequestBody>), SendError<ProxyError>> {
+    turn: &mut Turn,
+    limit: Duration,
+) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
+    let moved = Rc::clone(&prepared.moved);
+    let mut sending = pin!(send_unbounded(prepared, pool, turn));
+    let mut deadline = Deadline::default();
+    // An upload that moves may take as long as it takes.
+    poll_fn(|cx| match sending.as_mut().poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent),
+        Poll::Pending => deadline.poll(moved.get() + limit, cx).map(|()| Err(Failed::Timeout(limit))),
+    })
+    .await
+}
+
+async fn send_unbounded(
+    prepared: &mut Prepared,
+    pool: &Rc<Pool>,
+    turn: &mut Turn,
+) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
     while let Some(reused) = pool.take() {
+        turn.connected();
         match reused.exchange(&mut prepared.request, prepared.to_head).await {
             // It was closed while idle, and took not a byte of the request.
             Err(SendError::Unsent(_)) => {}
@@ -115,25 +168,35 @@ async fn send(
                     // Once is enough: the next try gets a connection of its own.
                     break;
                 }
-                None => return Err(SendError::NoAnswer(error)),
+                None => return Err(SendError::NoAnswer(error).into()),
             },
-            other => return other,
+            other => return Ok(other?),
         }
     }
-    prepared.again = None;
-    let fresh = pool.connect().await?;
-    fresh.exchange(&mut prepared.request, prepared.to_head).await
+    let fresh = pool.connect().await.map_err(Failed::Connect)?;
+    turn.connected();
+    let sent = fresh.exchange(&mut prepared.request, prepared.to_head).await;
+    if matches!(sent, Err(SendError::Unsent(_) | SendError::NoAnswer(_))) {
+        turn.broke_unanswered();
+    }
+    Ok(sent?)
 }
 
-fn explain(error: SendError<ProxyError>, pool: &Pool) -> ProxyError {
-    match error {
-        SendError::Connect(error) => {
-            tracing::warn!(upstream = %pool.address(), error = %Chain(&error), "the upstream is unreachable");
+fn explain(failed: Failed, pool: &Pool) -> ProxyError {
+    let upstream = pool.address();
+    match failed {
+        Failed::Connect(error) => {
+            // The gate tells of outages, once.
+            tracing::debug!(%upstream, error = %Chain(&error), "the upstream is unreachable");
             ProxyError::Unreachable
         }
-        SendError::Body(error) => error,
-        error => {
-            tracing::warn!(upstream = %pool.address(), error = %Chain(&error), "an exchange with the upstream failed");
+        Failed::Timeout(limit) => {
+            tracing::warn!(%upstream, ?limit, "no answer in time");
+            ProxyError::Timeout
+        }
+        Failed::Exchange(SendError::Body(error)) => error,
+        Failed::Exchange(error) => {
+            tracing::warn!(%upstream, error = %Chain(&error), "an exchange with the upstream failed");
             ProxyError::BadAnswer
         }
     }

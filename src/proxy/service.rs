@@ -10,17 +10,19 @@ use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::{Serving, Timeouts};
 use super::worker::Shared;
-use crate::config::UpstreamAddress;
+use crate::config::{Hold, UpstreamAddress};
 use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
+use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
-use crate::upstream::Pool;
+use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Path below which HTTP-01 challenges are answered (RFC 8555 §8.3).
 const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
@@ -30,11 +32,12 @@ const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool>>>);
 
 impl Pools {
-    fn get(&self, address: &UpstreamAddress) -> Rc<Pool> {
+    fn get(&self, address: &UpstreamAddress, shared: &Shared) -> Rc<Pool> {
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
-        let pool = Rc::new(Pool::new(address.clone()));
+        let gate = Gate::new(address.clone(), Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
+        let pool = Rc::new(Pool::new(address.clone(), gate));
         self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
         pool
     }
@@ -141,9 +144,14 @@ impl Service {
         head: RequestHead,
         body: Option<RequestBody>,
     ) -> Result<Answer, ProxyError> {
-        let pool = self.local.pools.get(upstream);
-        let forwarding =
-            Forwarding { client: self.client, host, max_body: serving.limits.max_body, timeouts: self.timeouts };
+        let pool = self.local.pools.get(upstream, &self.local.shared);
+        let forwarding = Forwarding {
+            client: self.client,
+            host,
+            max_body: serving.limits.max_body,
+            timeouts: self.timeouts,
+            hold: hold_limit(&serving.limits.hold, &head),
+        };
         forward(head, body, &pool, &forwarding).await
     }
 
@@ -165,6 +173,17 @@ impl Service {
                 Ok(Decision::Answer(Answer::ours(respond::redirect(&location, cache_control))))
             }
         }
+    }
+}
+
+/// How long a request may wait for its upstream. Not at all for a preflight, which can be answered in
+/// the upstream's stead.
+fn hold_limit(hold: &Hold, head: &RequestHead) -> Duration {
+    match head.path() {
+        _ if head.method() == "OPTIONS" => Duration::ZERO,
+        path if path.starts_with("/_matrix/federation/") => hold.federation,
+        path if path.starts_with("/_matrix/key/") => hold.key,
+        _ => hold.client,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::documents::Documents;
 use super::pace;
-use crate::config::{Config, NameMap, UpstreamAddress};
+use crate::config::{Config, Hold, NameMap, UpstreamAddress};
 use crate::tls::TlsTable;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -40,6 +40,7 @@ pub(super) struct ServedServer {
 pub(super) struct ServingLimits {
     pub max_body: Option<u64>,
     pub timeouts: Timeouts,
+    pub hold: Hold,
     pub admin_allow: Vec<IpNet>,
 }
 
@@ -84,6 +85,7 @@ impl Serving {
                     between_bytes: config.limits.between_bytes_timeout,
                     pace: pace::Bounds { patience: config.limits.stall_timeout, rate: config.limits.min_body_rate },
                 },
+                hold: config.limits.hold,
                 admin_allow: config.limits.admin_allow.clone(),
             },
         }

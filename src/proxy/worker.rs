@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
 use crate::net::listen::Listener;
+use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use std::io;
 use std::rc::Rc;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub challenges: Challenges,
     /// The wall clock, for the `Date` of answers.
     pub clock: Clock,
+    /// What bounds held requests, over all workers.
+    pub commons: Arc<Commons>,
 }
 
 /// A worker thread's work.

@@ -17,6 +17,9 @@ pub enum ConnectError {
     /// The system said no.
     #[error(transparent)]
     Refused(#[from] io::Error),
+    /// The name has no address, or nobody could be asked for it.
+    #[error("cannot look the name up")]
+    Lookup(#[source] io::Error),
     /// It did not answer.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -33,9 +36,10 @@ pub(super) async fn connect(
         UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
         UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(UnixStream::connect(path)).await?)),
         UpstreamAddress::Name(name, port) => {
-            let mut failed = ConnectError::Refused(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            let mut failed = ConnectError::Lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
             let addresses: Vec<_> = match bounded(lookup_host((name.as_str(), *port))).await {
                 Ok(addresses) => addresses.collect(),
+                Err(ConnectError::Refused(error)) => vec![resolved.get().ok_or(ConnectError::Lookup(error))?],
                 Err(error) => vec![resolved.get().ok_or(error)?],
             };
             for address in addresses {

@@ -3,7 +3,6 @@
 //! The request is written and the answer read by the task that wants it: no task of its own, no
 //! channel. A request's body goes on being sent while the answer comes in.
 
-use super::connect::ConnectError;
 use super::outbound::{Outbound, PumpError, Source};
 use crate::http1::{Decoded, Decoder, Malformed, ResponseError, ResponseHead};
 use crate::net::incoming::Incoming;
@@ -35,9 +34,6 @@ struct Reading {
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError<E> {
-    /// No connection: not a byte has been sent.
-    #[error("cannot connect")]
-    Connect(#[from] ConnectError),
     /// The connection ended before it took a byte of the request.
     #[error("the connection was closed before the request was sent")]
     Unsent(#[source] io::Error),

@@ -5,13 +5,25 @@
 //! a request whose connect failed, or whose connection took no byte of it, with any method; once, on
 //! a reused connection that closed without a byte of an answer, a GET, HEAD or OPTIONS without a body.
 //! Nothing else: a homeserver may have acted on what it received.
+//!
+//! Before each upstream stands a [`Gate`]: while the upstream is down, requests wait there, bounded,
+//! and nothing but `/health` is sent to it.
 
+mod budget;
 mod connect;
 mod connection;
+mod gate;
+mod health;
+mod outages;
 mod outbound;
+mod pace;
 mod pool;
+mod probe;
 
+pub use budget::{ClientKey, weight};
 pub use connect::ConnectError;
 pub use connection::{AnswerBodyError, Connection, Exchange, SendError};
+pub use gate::{Gate, Refused, Turn, Waiting};
+pub use outages::Commons;
 pub use outbound::{Outbound, Source};
 pub use pool::Pool;

@@ -2,11 +2,13 @@
 
 use super::connect::{ConnectError, connect};
 use super::connection::{Connection, Exchange};
+use super::gate::Gate;
 use super::outbound::Source;
 use crate::config::UpstreamAddress;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,9 +21,9 @@ const MAX_IDLE: usize = 256;
 
 /// Connections of one worker to one endpoint. Never pipelined: Twisted has mixed up pipelined
 /// answers, more than once.
-#[derive(Debug)]
 pub struct Pool {
     address: UpstreamAddress,
+    gate: Rc<Gate>,
     idle: RefCell<VecDeque<Idle>>,
     /// Where the name led when it was last asked, for when nobody answers.
     resolved: Cell<Option<SocketAddr>>,
@@ -35,8 +37,13 @@ struct Idle {
 
 impl Pool {
     /// A pool without connections.
-    pub fn new(address: UpstreamAddress) -> Self {
-        Self { address, idle: RefCell::default(), resolved: Cell::new(None) }
+    pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
+        Self { address, gate, idle: RefCell::default(), resolved: Cell::new(None) }
+    }
+
+    /// Where requests wait while the endpoint is down.
+    pub fn gate(&self) -> &Rc<Gate> {
+        &self.gate
     }
 
     /// Where it connects to.

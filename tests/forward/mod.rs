@@ -3,6 +3,7 @@
 mod bodies;
 mod disconnects;
 mod headers;
+mod hold;
 mod hosts;
 mod limits;
 mod outages;

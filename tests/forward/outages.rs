@@ -1,10 +1,12 @@
-//! A homeserver that is down, comes back, or closes connections it had promised to keep.
+//! A homeserver that is down, comes back, or closes connections it had promised to keep. Requests do not wait here;
+//! `hold` is about those that do.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::support::curl::Response;
+use crate::support::eventually::eventually;
 use crate::support::front::{Front, SOON, get, head, url};
 use crate::support::origin::Origin;
 use crate::support::ports;
@@ -12,8 +14,11 @@ use crate::support::ports;
 /// A refused connection is known at once; anything near the connect timeout would be a hang.
 const PROMPT: Duration = Duration::from_secs(2);
 
+/// Nobody waits for a homeserver that is down.
+pub const NO_HOLD: &str = "limits.hold = { federation = \"0s\", key = \"0s\", client = \"0s\" }\n";
+
 #[track_caller]
-fn assert_unreachable(answer: Response) {
+pub fn assert_unreachable(answer: Response) {
     assert_eq!(answer.status, 502);
     let body = answer.json();
     assert_eq!(body["errcode"], "M_UNKNOWN");
@@ -26,7 +31,7 @@ fn assert_unreachable(answer: Response) {
 #[test]
 fn down_and_up_again() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
-    let front = Front::at(&format!("http://{address}"), "");
+    let front = Front::at(&format!("http://{address}"), NO_HOLD);
     for http in ["--http1.1", "--http2"] {
         for method in ["GET", "POST", "PUT"] {
             let started = Instant::now();
@@ -69,7 +74,7 @@ fn preflights_are_forwarded_while_it_is_up() {
 #[test]
 fn a_unix_socket_may_be_gone_and_come_back() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let front = Front::at(&format!("unix:{}/origin.sock", folder.path().display()), "");
+    let front = Front::at(&format!("unix:{}/origin.sock", folder.path().display()), NO_HOLD);
     assert_unreachable(front.curl().send(&url("/_matrix/a")));
     let origin = Origin::start_unix(folder.path(), |talk| talk.answer_all("through the socket"));
     for http in ["--http1.1", "--http2"] {
@@ -101,7 +106,7 @@ fn a_connection_closed_while_idle_costs_nothing() {
             client.send(request);
             assert_eq!(client.answer().status, 200, "round {round}");
             close.send(()).expect("the script waits");
-            crate::support::eventually::eventually("the connection is closed", SOON, || {
+            eventually("the connection is closed", SOON, || {
                 let open = established(origin.address());
                 if open == 0 { Ok(()) } else { Err(format!("{open} open")) }
             });

@@ -38,6 +38,8 @@ struct State {
 struct Seen {
     requests: Vec<Received>,
     connections: usize,
+    /// How many of them asked for `/health` and nothing else.
+    probes: usize,
     /// To cut conversations off at the end.
     sockets: Vec<Socket>,
 }
@@ -132,9 +134,15 @@ impl Origin {
         self.requests().pop().expect("a request has arrived")
     }
 
-    /// How many connections were opened.
+    /// How many connections were opened, without those of the front's own probes.
     pub fn connections(&self) -> usize {
-        self.state.seen().connections
+        let seen = self.state.seen();
+        seen.connections - seen.probes
+    }
+
+    /// How often the front has asked for `/health`.
+    pub fn probes(&self) -> usize {
+        self.state.seen().probes
     }
 
     /// Waits until so many requests have arrived with their heads.
@@ -225,6 +233,9 @@ impl Conversation {
     }
 
     /// Reads the head of a request, and keeps it. The body is left to the script.
+    ///
+    /// A script that reads requests belongs to a homeserver that runs, and such a one answers `/health` without being
+    /// told to; that ends the conversation.
     pub fn head(&mut self) -> io::Result<Received> {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -234,6 +245,11 @@ impl Conversation {
         };
         let head = self.ahead.drain(..end + 4).take(end).map(char::from).collect();
         let request = Received { connection: self.number, head, body: Vec::new() };
+        if request.target() == "/health" && request.headers("x-forwarded-for").is_empty() {
+            self.state.seen().probes += 1;
+            self.answer("OK")?;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.state.seen().requests.push(request.clone());
         self.state.changed.notify_all();
         Ok(request)

@@ -1,0 +1,48 @@
+//! Asking `/health`.
+
+use super::connect::connect;
+use super::health::{Verdict, is_absence, is_outage, judge};
+use crate::config::UpstreamAddress;
+use crate::net::exchange::{Bounds, ExchangeError, exchange};
+use crate::telemetry::log::Chain;
+use bytes::Bytes;
+use http::Request;
+use http::header::{CONNECTION, HOST};
+use http_body_util::Empty;
+use std::cell::Cell;
+use std::time::Duration;
+
+/// A homeserver on the same machine that needs longer to say "OK" serves nobody.
+pub(super) const LIMIT: Duration = Duration::from_secs(1);
+
+/// Synapse says `OK`. Only the status matters.
+const MAX_BODY: usize = 16 * 1024;
+
+/// Asks once, over a connection of its own. The caller bounds it by [`LIMIT`] once more, connect
+/// included.
+pub(super) async fn ask(address: UpstreamAddress) -> Verdict {
+    let stream = match connect(&address, &Cell::new(None)).await {
+        Ok(stream) => stream,
+        Err(error) if is_absence(&error) => return Verdict::Absent(Chain(&error).to_string()),
+        Err(error) if is_outage(&error) => return Verdict::Unhealthy(Chain(&error).to_string()),
+        Err(error) => {
+            tracing::debug!(upstream = %address, error = %Chain(&error), "/health could not be asked");
+            return Verdict::Unknown;
+        }
+    };
+    let host = match &address {
+        UpstreamAddress::Tcp(address) => address.to_string(),
+        UpstreamAddress::Name(name, port) => format!("{name}:{port}"),
+        UpstreamAddress::Unix(_) => "localhost".to_owned(),
+    };
+    let request = Request::get("/health").header(HOST, host).header(CONNECTION, "close").body(Empty::<Bytes>::new());
+    let Ok(request) = request else {
+        return Verdict::Unknown;
+    };
+    match exchange(stream, request, Bounds { deadline: LIMIT, max_body: MAX_BODY }).await {
+        Ok(answer) => judge(answer.status()),
+        // Whoever has so much to say is there.
+        Err(ExchangeError::TooLarge(_)) => Verdict::Healthy,
+        Err(error) => Verdict::Unhealthy(format!("/health: {}", Chain(&error))),
+    }
+}
