@@ -1,3 +1,4 @@
 //! What the program tells people and machines about itself while it runs.
 
+pub mod complaint;
 pub mod log;
