@@ -16,6 +16,8 @@ pub struct Limits {
     pub first_byte_timeout: Duration,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,
+    /// Most connections of one client at a time.
+    pub per_ip_connections: u32,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
 }
@@ -27,9 +29,9 @@ pub fn read(reader: &Reader) -> Limits {
         header_timeout: reader.read("header_timeout", "\"10s\"", values::timeout),
         first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
         drain: reader.read("drain", "\"40s\"", values::duration),
+        per_ip_connections: reader.read("per_ip_connections", "1000", values::count),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
     };
-    reader.read("per_ip_connections", "1000", values::count);
     reader.read("min_body_rate", "\"1KiB/s\"", values::rate);
     let hold = reader.table("hold");
     hold.read("federation", "\"50s\"", values::duration);
@@ -43,7 +45,7 @@ pub fn read(reader: &Reader) -> Limits {
         rate.read_required("burst", "write burst = 30", values::count);
         rate.finish();
     }
-    for key in ["per_ip_connections", "min_body_rate", "hold", "rate"] {
+    for key in ["min_body_rate", "hold", "rate"] {
         reader.without_effect(key);
     }
     limits

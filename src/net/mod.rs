@@ -1,6 +1,10 @@
-//! Sockets: listeners, accepting, and bounded client exchanges.
+//! Sockets: listeners, accepting and admitting, and bounded client exchanges.
 
 pub mod accept;
+pub mod admit;
+pub mod client;
+pub mod connections;
+pub mod descriptors;
 pub mod exchange;
 pub mod listen;
 mod owner;

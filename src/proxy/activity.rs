@@ -5,6 +5,7 @@
 //! after a rest and the service notes requests; the deadline follows from both. The state is
 //! atomic because hyper wants streams that may upgrade to be `Send`; it never leaves its thread.
 
+use crate::net::admit::Permit;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
@@ -31,6 +32,8 @@ pub(super) struct Activity {
     head_since: AtomicI64,
     /// HTTP/2 sends frames that are no requests while it rests: only the first head counts.
     multiplexed: bool,
+    /// Held here, as the stream holds this until the socket is closed, also where it has become a tunnel.
+    _permit: Permit,
 }
 
 /// What a connection that is not busy lacks.
@@ -43,7 +46,7 @@ pub(super) enum Expired {
 }
 
 impl Activity {
-    pub(super) fn new(header_timeout: Duration, multiplexed: bool) -> Arc<Self> {
+    pub(super) fn new(header_timeout: Duration, multiplexed: bool, permit: Permit) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             header_timeout,
@@ -52,6 +55,7 @@ impl Activity {
             // The first request is due at once: a handshake without one is not a rest.
             head_since: AtomicI64::new(0),
             multiplexed,
+            _permit: permit,
         })
     }
 
@@ -181,10 +185,12 @@ impl<S: Write + Unpin> Write for Noted<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::connections::Connections;
 
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_what_happens() {
-        let activity = Activity::new(Duration::from_secs(10), false);
+        let permit = Permit::new(Arc::new(Connections::new(1)).open(), None);
+        let activity = Activity::new(Duration::from_secs(10), false, permit);
         let due_in = || activity.waiting().map(|wait| ((wait.until - Instant::now()).as_secs(), wait.what));
         assert_eq!(due_in(), Some((10, Expired::Head)), "the first head is due at once");
         let request = activity.request();

@@ -4,6 +4,7 @@ use super::activity::{Activity, Expired, Noted};
 use super::service::{Arrival, Local, Service};
 use crate::drain::Watch;
 use crate::net::accept::Accepted;
+use crate::net::admit::{Admitted, admit};
 use crate::net::listen::Role;
 use crate::telemetry::log::Chain;
 use crate::tls;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Largest request head. Synapse itself takes 16 KiB; twice that leaves the verdict to it.
@@ -43,15 +43,23 @@ const SEND_BUFFER: usize = 256 * 1024;
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves an accepted connection to its end.
-pub(super) async fn serve(accepted: Accepted, local: Rc<Local>, drain: Watch, alive: Watch) {
-    let Accepted { stream, peer, role } = accepted;
-    let ended = match role {
-        Role::Http => {
-            let activity = Activity::new(local.shared.serving.load().limits.header_timeout, false);
-            let service = Service { local, activity, client: peer.ip(), arrival: Arrival::Plain, alive };
+pub(super) async fn serve(accepted: Accepted, local: Rc<Local>, mut drain: Watch, alive: Watch) {
+    let (peer, role) = (accepted.peer, accepted.role);
+    let serving = local.shared.serving.load_full();
+    let admitted = tokio::select! {
+        biased;
+        admitted = admit(accepted, &serving.admission, &local.shared.connections) => admitted,
+        () = async { drain.started().await; sleep(HANDSHAKE_GRACE).await } => return,
+    };
+    drop(serving);
+    let ended = match (admitted, role) {
+        (Ok(Admitted { stream, client, permit, .. }), Role::Http) => {
+            let activity = Activity::new(local.shared.serving.load().limits.header_timeout, false, permit);
+            let service = Service { local, activity, client: client.ip(), arrival: Arrival::Plain, alive };
             http1(stream, Rc::new(service), drain).await
         }
-        Role::Https | Role::Federation => tls(stream, peer.ip(), local, drain, alive).await,
+        (Ok(admitted), Role::Https | Role::Federation) => tls(admitted, local, drain, alive).await,
+        (Err(refused), _) => Err(refused.into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, listener = %role, error = %Chain(error.as_ref()), "a connection ended early");
@@ -60,19 +68,20 @@ pub(super) async fn serve(accepted: Accepted, local: Rc<Local>, drain: Watch, al
 
 type Ended = Result<(), Box<dyn std::error::Error>>;
 
-async fn tls(stream: TcpStream, client: std::net::IpAddr, local: Rc<Local>, mut drain: Watch, alive: Watch) -> Ended {
+async fn tls(admitted: Admitted, local: Rc<Local>, mut drain: Watch, alive: Watch) -> Ended {
+    let Admitted { stream, client, time, permit } = admitted;
     let serving = local.shared.serving.load_full();
     let limit = serving.limits.header_timeout;
     let handshake = tokio::select! {
         biased;
-        finished = tls::handshake(stream, &serving.tls, &local.shared.challenges, limit) => finished?,
+        finished = tls::handshake(stream, &serving.tls, &local.shared.challenges, time) => finished?,
         // A client that says nothing must not delay the stop.
         () = async { drain.started().await; sleep(HANDSHAKE_GRACE).await } => return Ok(()),
     };
     let Some(handshake) = handshake else { return Ok(()) };
     drop(serving);
-    let activity = Activity::new(limit, handshake.http2);
-    let service = Rc::new(Service { local, activity, client, arrival: Arrival::Tls(handshake.name), alive });
+    let activity = Activity::new(limit, handshake.http2, permit);
+    let service = Rc::new(Service { local, activity, client: client.ip(), arrival: Arrival::Tls(handshake.name), alive });
     match handshake.http2 {
         true => http2(handshake.stream, service, drain).await,
         false => http1(handshake.stream, service, drain).await,

@@ -7,6 +7,7 @@ use super::serving::Serving;
 use crate::certs::Challenges;
 use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
+use crate::net::connections::Connections;
 use crate::net::listen::Listener;
 use arc_swap::ArcSwap;
 use std::io;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub serving: ArcSwap<Serving>,
     /// Open ACME challenges.
     pub challenges: Challenges,
+    /// How many connections there are, and whose.
+    pub connections: Arc<Connections>,
 }
 
 /// A worker thread's work.
@@ -49,12 +52,13 @@ impl Worker {
         // Ends with the worker: whoever still sends what nobody wants is cut off then.
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
-        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
+        let local =
+            Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();
         for listener in self.listeners.iter() {
-            let acceptor = Acceptor::new(listener)?;
+            let acceptor = Acceptor::new(listener, Arc::clone(&local.shared.connections))?;
             let (local, drain, alive) = (Rc::clone(&local), self.drain.clone(), alive.clone());
             let serve = move |accepted| {
                 let alive = alive.clone();
