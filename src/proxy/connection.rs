@@ -55,7 +55,7 @@ pub(super) async fn serve(accepted: Accepted, local: Rc<Local>, mut drain: Watch
     let ended = match (admitted, role) {
         (Ok(Admitted { stream, client, permit, .. }), Role::Http) => {
             let activity = Activity::new(local.shared.serving.load().limits.header_timeout, false, permit);
-            let service = Service { local, activity, client: client.ip(), arrival: Arrival::Plain, alive };
+            let service = Service { local, activity, peer: client.ip(), arrival: Arrival::Plain, alive };
             http1(stream, Rc::new(service), drain).await
         }
         (Ok(admitted), Role::Https | Role::Federation) => tls(admitted, local, drain, alive).await,
@@ -81,7 +81,7 @@ async fn tls(admitted: Admitted, local: Rc<Local>, mut drain: Watch, alive: Watc
     let Some(handshake) = handshake else { return Ok(()) };
     drop(serving);
     let activity = Activity::new(limit, handshake.http2, permit);
-    let service = Rc::new(Service { local, activity, client: client.ip(), arrival: Arrival::Tls(handshake.name), alive });
+    let service = Rc::new(Service { local, activity, peer: client.ip(), arrival: Arrival::Tls(handshake.name), alive });
     match handshake.http2 {
         true => http2(handshake.stream, service, drain).await,
         false => http1(handshake.stream, service, drain).await,

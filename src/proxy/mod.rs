@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod forward;
 mod headers;
+mod identity;
 mod linger;
 mod respond;
 mod router;

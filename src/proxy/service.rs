@@ -4,6 +4,7 @@ use super::activity::Activity;
 use super::body::{RequestBody, ResponseBody};
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
+use super::identity::{RequestIds, client_of, given_request_id, keeps_trace};
 use super::linger::Linger;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
@@ -15,7 +16,7 @@ use crate::matrix::{Host, ServerName};
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -56,13 +57,15 @@ pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Pools,
     pub(super) linger: Linger,
+    pub(super) request_ids: RequestIds,
 }
 
 /// Serves the requests of one connection.
 pub(super) struct Service {
     pub local: Rc<Local>,
     pub activity: Arc<Activity>,
-    pub client: IpAddr,
+    /// Who is connected: the client, or a proxy that names it in each request.
+    pub peer: IpAddr,
     pub arrival: Arrival,
     /// Held by what outlives a request: the worker waits for it when it drains.
     pub(super) alive: Watch,
@@ -79,12 +82,14 @@ impl Service {
         let version = request.version();
         let waits = version == Version::HTTP_11 && request.headers().contains_key(EXPECT);
         let request = request.map(|incoming| RequestBody::new(incoming, version, waits, &self.local.linger));
+        let trusted = &serving.admission.trusted_proxies;
+        let client = client_of(self.peer, trusted, values(request.headers(), "x-forwarded-for"));
         let decided = match &self.arrival {
-            Arrival::Tls(name) => self.decide(&serving, name, &request),
-            Arrival::Plain => self.decide_plain(&serving, &request),
+            Arrival::Tls(name) => Self::decide(&serving, name, client, &request),
+            Arrival::Plain => self.decide_plain(&serving, client, &request),
         };
         let answered = match decided {
-            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, request).await,
+            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, (client, &host), request).await,
             Ok(Decision::Answer(response)) => Ok(response),
             Err(error) => Err(error),
         };
@@ -108,9 +113,9 @@ impl Service {
     }
 
     fn decide<'s>(
-        &self,
         serving: &'s Serving,
         name: &ProvenName,
+        client: IpAddr,
         request: &Request<RequestBody>,
     ) -> Result<Decision<'s>, ProxyError> {
         let (host, asked_for) = host_of(request)?;
@@ -118,7 +123,7 @@ impl Service {
             return Err(ProxyError::Misdirected);
         }
         let path = path_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let asked = Asked { method: request.method(), host: &asked_for, path, client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
                 Ok(Decision::Answer(respond::well_known(&server.documents, document, request.method())))
@@ -132,12 +137,23 @@ impl Service {
         &self,
         serving: &Serving,
         upstream: &UpstreamAddress,
-        host: &HeaderValue,
-        request: Request<RequestBody>,
+        (client, host): (IpAddr, &HeaderValue),
+        mut request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
+        let headers = request.headers_mut();
+        let trusted = &serving.admission.trusted_proxies;
+        if given_request_id(self.peer, trusted, values(headers, "x-request-id")).is_none()
+            && let Ok(fresh) = HeaderValue::from_bytes(&self.local.request_ids.fresh())
+        {
+            headers.insert("x-request-id", fresh);
+        }
+        if !keeps_trace(values(headers, "traceparent")) {
+            headers.remove("traceparent");
+            headers.remove("tracestate");
+        }
         let pool = self.local.pools.get(upstream);
         let forwarding = Forwarding {
-            client: self.client,
+            client,
             host,
             max_body: serving.limits.max_body,
             first_byte_timeout: serving.limits.first_byte_timeout,
@@ -149,6 +165,7 @@ impl Service {
     fn decide_plain<'s>(
         &self,
         serving: &'s Serving,
+        client: IpAddr,
         request: &Request<RequestBody>,
     ) -> Result<Decision<'s>, ProxyError> {
         let path = path_of(request)?;
@@ -158,7 +175,7 @@ impl Service {
             return answer.map(|answer| Decision::Answer(respond::challenge(answer))).ok_or(ProxyError::NotRouted);
         }
         let (_, asked_for) = host_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let asked = Asked { method: request.method(), host: &asked_for, path, client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
             PlainRoute::Redirect { origin, cache_control } => {
@@ -167,6 +184,11 @@ impl Service {
             }
         }
     }
+}
+
+/// The values of a header, in order.
+fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
 /// What becomes of a request.

@@ -1,6 +1,7 @@
 //! A worker: one thread, one current-thread runtime, its own upstream connections.
 
 use super::connection;
+use super::identity::RequestIds;
 use super::linger::Linger;
 use super::service::{Local, Pools};
 use super::serving::Serving;
@@ -53,7 +54,7 @@ impl Worker {
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
         let local =
-            Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
+            Rc::new(Local { shared: self.shared, pools: Pools::default(), linger, request_ids: RequestIds::new() });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();

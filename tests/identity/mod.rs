@@ -1,7 +1,8 @@
-//! Whose a connection and a request is: by the socket, or a PROXY protocol header.
+//! Whose a connection and a request is: by the socket, a PROXY protocol header, or a trusted proxy's word.
 
 mod caps;
 mod proxy_protocol;
+mod trusted;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
