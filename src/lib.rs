@@ -31,7 +31,8 @@
 //!
 //! # Three paths to read
 //!
-//! **A request**: [`net::accept`] takes the connection → [`tls`] reads the ClientHello, picks the
+//! **A request**: [`net::accept`] takes the connection → [`net::admit`] learns whose it is and counts
+//! it → [`tls`] reads the ClientHello, picks the
 //! certificate and finishes the handshake → `proxy::connection` speaks HTTP by ALPN →
 //! `proxy::service` reads the host → `proxy::router` decides (pure) → a well-known document, a
 //! challenge, a redirect, or `proxy::forward` → `proxy::headers` (pure) → [`upstream`] → the

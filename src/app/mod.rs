@@ -19,6 +19,8 @@ use crate::certs::{Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::net::connections::Connections;
+use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::proxy::{Serving, Shared};
@@ -108,8 +110,14 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
-        let commons = Arc::new(Commons::new());
-        let shared = Arc::new(Shared { serving, challenges: challenges.clone(), clock: clock.clone(), commons });
+        let most = descriptors::prepare(Workers::planned(), listeners.len());
+        let shared = Arc::new(Shared {
+            serving,
+            challenges: challenges.clone(),
+            clock: clock.clone(),
+            commons: Arc::new(Commons::new()),
+            connections: Arc::new(Connections::new(most)),
+        });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
         Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })

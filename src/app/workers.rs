@@ -32,9 +32,14 @@ impl Drop for AbortOnPanic {
 }
 
 impl Workers {
-    /// One thread per core.
+    /// How many there will be: one thread per core.
+    pub(super) fn planned() -> usize {
+        available_parallelism().map_or(1, usize::from)
+    }
+
+    /// Starts them.
     pub(super) fn start(shared: &Arc<Shared>, listeners: &Arc<Vec<Listener>>, drain: &Watch) -> io::Result<Self> {
-        let count = available_parallelism().map_or(1, usize::from);
+        let count = Self::planned();
         let (tell, ended) = mpsc::unbounded_channel();
         for number in 0..count {
             let worker = Worker::new(Arc::clone(shared), Arc::clone(listeners), drain.clone());

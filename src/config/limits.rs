@@ -26,6 +26,8 @@ pub struct Limits {
     pub hold: Hold,
     /// How long running requests may take to finish at a stop.
     pub drain: Duration,
+    /// Most connections of one client at a time.
+    pub per_ip_connections: u32,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
 }
@@ -52,10 +54,10 @@ pub fn read(reader: &Reader) -> Limits {
         stall_timeout: reader.read("stall_timeout", "\"60s\"", values::timeout),
         min_body_rate: reader.read("min_body_rate", "\"1KiB/s\"", values::rate),
         drain: reader.read("drain", "\"40s\"", values::duration),
+        per_ip_connections: reader.read("per_ip_connections", "1000", values::count),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
         hold: read_hold(reader.table("hold")),
     };
-    reader.read("per_ip_connections", "1000", values::count);
     for rate in reader.tables("rate") {
         rate.read_required("class", "write class = \"login\"", values::string);
         rate.read("key", "\"client_ip\"", values::string);
@@ -63,7 +65,7 @@ pub fn read(reader: &Reader) -> Limits {
         rate.read_required("burst", "write burst = 30", values::count);
         rate.finish();
     }
-    for key in ["per_ip_connections", "rate"] {
+    for key in ["rate"] {
         reader.without_effect(key);
     }
     limits

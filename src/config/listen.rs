@@ -3,6 +3,7 @@
 use super::reader::{Reader, Wrong};
 use super::tree::{Node, Origin};
 use super::values;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 
 /// Addresses of one kind of listener.
@@ -23,6 +24,8 @@ pub struct Listen {
     pub federation: Addresses,
     /// HTTP-01 challenges and the redirect to https.
     pub http: Addresses,
+    /// Networks whose connections begin with a PROXY protocol header.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// Reads `[listen]`.
@@ -35,18 +38,13 @@ pub fn read(reader: &Reader) -> Listen {
         https: addresses("https", "[\"[::]:443\"]"),
         federation: addresses("federation", "[\"[::]:8448\"]"),
         http: addresses("http", "[\"[::]:80\"]"),
+        proxy_protocol_from: reader.read("proxy_protocol_from", "[]", |node| values::list(node, values::network)),
     };
     if listen.https.addresses.is_empty() && listen.federation.addresses.is_empty() {
         reader.refuse("https", Wrong::new("no TLS listener is left", "write https = [\"[::]:443\"]"));
     }
     reader.read("admin", "\"unix:/run/vestibule/admin.sock\"", unix_socket);
     let status = reader.read("status", "\"127.0.0.1:9464\"", address_or_off);
-    let proxies = reader.read("proxy_protocol_from", "[]", |node| values::list(node, values::network));
-    if !proxies.is_empty() {
-        // Ignoring it would take the balancer's address for every client's.
-        let right = "leave it empty and put no PROXY protocol balancer in front";
-        reader.refuse("proxy_protocol_from", Wrong::new("the PROXY protocol is not spoken by this version", right));
-    }
     reader.without_effect("admin");
     if status.is_some() {
         reader.without_effect("status");

@@ -26,6 +26,7 @@ pub use tls::{Acme, CertificateFiles, Challenge, DefaultCertificate, Issuer, Tls
 pub use tree::Origin;
 pub use upstream::UpstreamAddress;
 
+use ipnet::IpNet;
 use reader::{Findings, Reader, Wrong};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ pub struct Config {
     pub acme: Acme,
     /// Bounds.
     pub limits: Limits,
+    /// Networks of proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// Logging.
     pub log: Log,
     /// The self-check.
@@ -140,13 +143,8 @@ fn read(root: Reader) -> Config {
     let acme = with(section("acme"), tls::read_acme);
     let (sites, site_readers) = read_all(root.tables("site"), server::read_site);
     let limits = with(section("limits"), limits::read);
-    with(section("trusted_proxies"), |reader| {
-        let from = reader.read("from", "[]", |node| values::list(node, values::network));
-        if !from.is_empty() {
-            // Ignoring it would write the proxy's address where the client's belongs.
-            let right = "leave it empty: the connecting address is taken as the client's";
-            reader.refuse("from", Wrong::new("trusted proxies are not known to this version", right));
-        }
+    let trusted_proxies = with(section("trusted_proxies"), |reader| {
+        reader.read("from", "[]", |node| values::list(node, values::network))
     });
     let log = with(section("log"), log::read_log);
     let check = with(section("check"), log::read_check);
@@ -179,6 +177,7 @@ fn read(root: Reader) -> Config {
         tls,
         acme,
         limits,
+        trusted_proxies,
         log,
         check,
         notices: Vec::new(),

@@ -96,9 +96,13 @@ fn every_error_names_place_key_and_remedy() {
              server_name below it",
         ),
         (
-            "server_name = \"a.b\"\n[listen]\nproxy_protocol_from = [\"10.0.0.0/8\"]",
-            "v.toml:3:23: listen.proxy_protocol_from: the PROXY protocol is not spoken by this version; leave it empty \
-             and put no PROXY protocol balancer in front",
+            "server_name = \"a.b\"\n[listen]\nproxy_protocol_from = [\"10.0.0.0/8\", \"balancer\"]",
+            "v.toml:3:23: listen.proxy_protocol_from: \"balancer\" is not a network; write a network such as \
+             \"10.0.0.0/8\" or \"2001:db8::/32\"",
+        ),
+        (
+            "server_name = \"a.b\"\n[limits]\nper_ip_connections = 0",
+            "v.toml:3:22: limits.per_ip_connections: out of range; write a whole number from 1 to 4294967295",
         ),
         ("server_name = ", "v.toml:1:15: string values must be quoted, expected literal string; correct the TOML here"),
         (
@@ -137,8 +141,7 @@ fn a_name_has_one_owner() {
 
 #[test]
 fn keys_without_effect_are_said() {
-    let config =
-        parse_text("server_name = \"a.b\"\n[check]\nstatus_check = true\n[log]\naccess = \"json\"").unwrap();
+    let config = parse_text("server_name = \"a.b\"\n[check]\nstatus_check = true\n[log]\naccess = \"json\"").unwrap();
     assert_eq!(
         config.notices,
         [

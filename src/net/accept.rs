@@ -1,11 +1,14 @@
 //! Accepting connections.
 
+use super::connections::{Connections, Slot};
 use super::listen::{Listener, Role};
 use crate::drain::Watch;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 /// How long to pause when the process or the machine is out of descriptors or memory: the
 /// connection stays queued, and trying again at once would spin.
@@ -20,6 +23,8 @@ pub struct Accepted {
     pub peer: SocketAddr,
     /// The listener it came by.
     pub role: Role,
+    /// Its place among all connections.
+    pub slot: Slot,
 }
 
 /// One worker's handle on a shared listener.
@@ -27,12 +32,13 @@ pub struct Accepted {
 pub struct Acceptor {
     socket: TcpListener,
     role: Role,
+    connections: Arc<Connections>,
 }
 
 impl Acceptor {
     /// Duplicates `listener`. Must run on the worker's runtime.
-    pub fn new(listener: &Listener) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::from_std(listener.socket.try_clone()?)?, role: listener.role })
+    pub fn new(listener: &Listener, connections: Arc<Connections>) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::from_std(listener.socket.try_clone()?)?, role: listener.role, connections })
     }
 
     /// Hands every connection to `serve` until draining begins. Tokio's budget bounds how many are
@@ -42,19 +48,27 @@ impl Acceptor {
             tokio::select! {
                 biased;
                 () = drain.started() => return,
-                accepted = self.socket.accept() => match accepted {
+                accepted = self.next() => match accepted {
                     Ok((stream, peer)) => {
                         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                        serve(Accepted { stream, peer, role: self.role });
+                        serve(Accepted { stream, peer, role: self.role, slot: self.connections.open() });
                     }
                     Err(error) if is_peers_fault(&error) => {}
                     Err(error) => {
-                        tracing::warn!(listener = %self.role, %error, "cannot accept connections");
+                        if let Some(times) = self.connections.exhausted.due(Instant::now()) {
+                            tracing::warn!(listener = %self.role, %error, times, "cannot accept connections");
+                        }
                         tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     }
                 },
             }
         }
+    }
+
+    /// The next connection once there is room for one; until then it stays queued.
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.connections.room().await;
+        self.socket.accept().await
     }
 }
 

@@ -1,10 +1,15 @@
-//! Sockets: listeners, accepting, and bounded client exchanges.
+//! Sockets: listeners, accepting and admitting, and bounded client exchanges.
 
 pub mod accept;
+pub mod admit;
+pub mod client;
+pub mod connections;
+pub mod descriptors;
 pub mod exchange;
 pub mod incoming;
 pub mod listen;
 pub mod outgoing;
 mod owner;
+pub mod proxy_protocol;
 pub mod roots;
 pub mod stream;

@@ -24,6 +24,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) client: IpAddr,
     /// The `Host` to send, exactly as the client wrote it.
     pub(super) host: &'a str,
+    /// What the request is called in everybody's logs.
+    pub(super) request_id: &'a [u8],
     pub(super) max_body: Option<u64>,
     pub(super) timeouts: Timeouts,
     /// How long it may wait for an upstream that is down.
@@ -125,7 +127,13 @@ fn prepare(
     }
     let repeatable = body.is_none() && !websocket && matches!(head.method(), "GET" | "HEAD" | "OPTIONS");
     let mut text = Vec::new();
-    let onward = Onward { client: forwarding.client, host: forwarding.host, target: head.target(), websocket };
+    let onward = Onward {
+        client: forwarding.client,
+        host: forwarding.host,
+        target: head.target(),
+        request_id: forwarding.request_id,
+        websocket,
+    };
     headers::write_request(head, &onward, &mut text);
     let again = repeatable.then(|| text.clone());
     let length = text.len();

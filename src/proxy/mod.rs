@@ -18,6 +18,7 @@ mod forward;
 mod headers;
 mod http1;
 mod http2;
+mod identity;
 mod linger;
 mod pace;
 mod respond;

@@ -5,6 +5,7 @@ use super::body::RequestBody;
 use super::date::DateLine;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
+use super::identity::{RequestIds, client_of, given_request_id};
 use super::linger::Linger;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
@@ -58,20 +59,22 @@ pub(super) struct Local {
     pub(super) pools: Pools,
     pub(super) linger: Linger,
     pub(super) date: DateLine,
+    pub(super) request_ids: RequestIds,
 }
 
 /// Serves the requests of one connection.
 pub(super) struct Service {
     local: Rc<Local>,
-    client: IpAddr,
+    /// Who is connected: the client, or a proxy that names it in each request.
+    peer: IpAddr,
     arrival: Arrival,
     timeouts: Timeouts,
 }
 
 impl Service {
-    pub(super) fn new(local: Rc<Local>, client: IpAddr, arrival: Arrival) -> Self {
+    pub(super) fn new(local: Rc<Local>, peer: IpAddr, arrival: Arrival) -> Self {
         let timeouts = local.shared.serving.load().limits.timeouts;
-        Self { local, client, arrival, timeouts }
+        Self { local, peer, arrival, timeouts }
     }
 
     /// The bounds of this connection's waits.
@@ -93,12 +96,16 @@ impl Service {
     pub(super) async fn answer(&self, head: RequestHead, body: Option<RequestBody>) -> Answer {
         let serving = self.local.shared.serving.load_full();
         let preflight = head.method() == "OPTIONS";
+        let trusted = &serving.admission.trusted_proxies;
+        let client = client_of(self.peer, trusted, head.fields().all("x-forwarded-for"));
         let decided = match &self.arrival {
-            Arrival::Tls(name) => self.decide(&serving, name, &head),
-            Arrival::Plain => self.decide_plain(&serving, &head),
+            Arrival::Tls(name) => Self::decide(&serving, name, client, &head),
+            Arrival::Plain => self.decide_plain(&serving, client, &head),
         };
         let answered = match decided {
-            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, head, body).await,
+            Ok(Decision::Forward(upstream, host)) => {
+                self.forward(&serving, upstream, (client, &host), head, body).await
+            }
             Ok(Decision::Answer(answer)) => Ok(answer),
             Err(error) => Err(error),
         };
@@ -116,9 +123,9 @@ impl Service {
     }
 
     fn decide<'s>(
-        &self,
         serving: &'s Serving,
         name: &ProvenName,
+        client: IpAddr,
         head: &RequestHead,
     ) -> Result<Decision<'s>, ProxyError> {
         let (host, asked_for) = host_of(head)?;
@@ -126,7 +133,7 @@ impl Service {
             return Err(ProxyError::Misdirected);
         }
         let method = method_of(head)?;
-        let asked = Asked { method: &method, host: &asked_for, path: path_of(head)?, client: self.client };
+        let asked = Asked { method: &method, host: &asked_for, path: path_of(head)?, client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
                 Ok(Decision::Answer(Answer::ours(respond::well_known(&server.documents, document, &method))))
@@ -140,14 +147,18 @@ impl Service {
         &self,
         serving: &Serving,
         upstream: &UpstreamAddress,
-        host: &str,
+        (client, host): (IpAddr, &str),
         head: RequestHead,
         body: Option<RequestBody>,
     ) -> Result<Answer, ProxyError> {
         let pool = self.local.pools.get(upstream, &self.local.shared);
+        let trusted = &serving.admission.trusted_proxies;
+        let given = given_request_id(self.peer, trusted, head.fields().all("x-request-id"));
+        let request_id = given.map_or_else(|| self.local.request_ids.fresh().to_vec(), <[u8]>::to_vec);
         let forwarding = Forwarding {
-            client: self.client,
+            client,
             host,
+            request_id: &request_id,
             max_body: serving.limits.max_body,
             timeouts: self.timeouts,
             hold: hold_limit(&serving.limits.hold, &head),
@@ -155,7 +166,12 @@ impl Service {
         forward(head, body, &pool, &forwarding).await
     }
 
-    fn decide_plain<'s>(&self, serving: &'s Serving, head: &RequestHead) -> Result<Decision<'s>, ProxyError> {
+    fn decide_plain<'s>(
+        &self,
+        serving: &'s Serving,
+        client: IpAddr,
+        head: &RequestHead,
+    ) -> Result<Decision<'s>, ProxyError> {
         let path = path_of(head)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
@@ -165,7 +181,7 @@ impl Service {
         }
         let (_, asked_for) = host_of(head)?;
         let method = method_of(head)?;
-        let asked = Asked { method: &method, host: &asked_for, path, client: self.client };
+        let asked = Asked { method: &method, host: &asked_for, path, client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
             PlainRoute::Redirect { origin, cache_control } => {

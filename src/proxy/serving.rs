@@ -3,6 +3,7 @@
 use super::documents::Documents;
 use super::pace;
 use crate::config::{Config, Hold, NameMap, UpstreamAddress};
+use crate::net::admit::Rules;
 use crate::tls::TlsTable;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -21,6 +22,8 @@ pub struct Serving {
     pub(super) sites: Vec<UpstreamAddress>,
     /// The value of Strict-Transport-Security, if the header is wanted.
     pub(super) hsts: Option<HeaderValue>,
+    /// Whose connections are taken, and how many.
+    pub(super) admission: Rules,
     /// Bounds.
     pub(super) limits: ServingLimits,
 }
@@ -76,6 +79,12 @@ impl Serving {
             servers: servers.collect(),
             sites: config.sites.iter().map(|site| site.upstream.clone()).collect(),
             hsts: hsts.and_then(|value| HeaderValue::from_str(&value).ok()),
+            admission: Rules {
+                proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
+                trusted_proxies: config.trusted_proxies.clone(),
+                per_client: config.limits.per_ip_connections,
+                time: config.limits.header_timeout,
+            },
             limits: ServingLimits {
                 max_body: config.limits.max_body,
                 timeouts: Timeouts {

@@ -2,6 +2,7 @@
 
 use super::connection;
 use super::date::DateLine;
+use super::identity::RequestIds;
 use super::linger::Linger;
 use super::service::{Local, Pools};
 use super::serving::Serving;
@@ -9,6 +10,7 @@ use crate::certs::Challenges;
 use crate::clock::Clock;
 use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
+use crate::net::connections::Connections;
 use crate::net::listen::Listener;
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
@@ -28,6 +30,8 @@ pub struct Shared {
     pub clock: Clock,
     /// What bounds held requests, over all workers.
     pub commons: Arc<Commons>,
+    /// How many connections there are, and whose.
+    pub connections: Arc<Connections>,
 }
 
 /// A worker thread's work.
@@ -56,13 +60,18 @@ impl Worker {
         // Ends with the worker: whoever still sends what nobody wants is cut off then.
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
-        let date = DateLine::new(self.shared.clock.clone());
-        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger, date });
+        let local = Rc::new(Local {
+            date: DateLine::new(self.shared.clock.clone()),
+            shared: self.shared,
+            pools: Pools::default(),
+            linger,
+            request_ids: RequestIds::new(),
+        });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();
         for listener in self.listeners.iter() {
-            let acceptor = Acceptor::new(listener)?;
+            let acceptor = Acceptor::new(listener, Arc::clone(&local.shared.connections))?;
             let (local, drain, alive) = (Rc::clone(&local), self.drain.clone(), alive.clone());
             let serve = move |accepted| {
                 let alive = alive.clone();

@@ -1,4 +1,5 @@
 //! What the program tells people and machines about itself while it runs.
 
+pub mod complaint;
 pub mod log;
 pub mod metrics;

@@ -20,7 +20,7 @@ mod pace;
 mod pool;
 mod probe;
 
-pub use budget::{ClientKey, weight};
+pub use budget::weight;
 pub use connect::ConnectError;
 pub use connection::{AnswerBodyError, Connection, Exchange, SendError};
 pub use gate::{Gate, Refused, Turn, Waiting};

@@ -57,7 +57,17 @@ impl Front {
     /// With this configuration; listeners and issuer are added to it.
     #[track_caller]
     pub fn start(config: &str) -> Self {
-        let vestibule = Vestibule::start(&format!("{}{config}", Self::LOOPBACK));
+        Self::of(Vestibule::start(&format!("{}{config}", Self::LOOPBACK)))
+    }
+
+    /// The same with at most so many open files.
+    #[track_caller]
+    pub fn start_with_open_files(most: u32, config: &str) -> Self {
+        Self::of(Vestibule::start_with_open_files(most, &format!("{}{config}", Self::LOOPBACK)))
+    }
+
+    #[track_caller]
+    fn of(vestibule: Vestibule) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let printed = command(["certs", "root", "--config"]).arg(vestibule.config_file()).output();
         let printed = printed.expect("the program starts");

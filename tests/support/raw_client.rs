@@ -52,7 +52,13 @@ impl RawClient {
     /// Connects in plain text.
     #[track_caller]
     pub fn plain(address: SocketAddr) -> Self {
-        let socket = connect(address);
+        Self::plain_on(connect(address))
+    }
+
+    /// The same on a connection that the test has opened itself.
+    #[track_caller]
+    pub fn plain_on(socket: TcpStream) -> Self {
+        be_patient(&socket);
         let stream = socket.try_clone().expect("another handle");
         Self { stream: Box::new(stream), socket, ahead: Vec::new() }
     }
@@ -60,7 +66,13 @@ impl RawClient {
     /// Connects and shakes hands for HTTP/1.1; `name` is the SNI and must be in the certificate.
     #[track_caller]
     pub fn tls(address: SocketAddr, name: &str, roots: &Path) -> Self {
-        let socket = connect(address);
+        Self::tls_on(connect(address), name, roots)
+    }
+
+    /// The same on a connection that the test has opened itself, and may have written to.
+    #[track_caller]
+    pub fn tls_on(socket: TcpStream, name: &str, roots: &Path) -> Self {
+        be_patient(&socket);
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let mut tls = ClientConnection::new(tls_config(roots, &[b"http/1.1"]), name).expect("a client");
         let mut stream = socket.try_clone().expect("another handle");
@@ -198,9 +210,11 @@ impl RawClient {
 
 #[track_caller]
 fn connect(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).expect("somebody listens");
+    TcpStream::connect(address).expect("somebody listens")
+}
+
+fn be_patient(socket: &TcpStream) {
     socket.set_nodelay(true).expect("an option");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-    socket
 }

@@ -21,8 +21,12 @@ pub struct Vestibule {
 
 /// The binary under test with `arguments`, unaffected by the environment of whoever runs the tests.
 pub fn command<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_vestibule")));
     command.args(arguments);
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("VESTIBULE_") {
             command.env_remove(name);
@@ -35,7 +39,20 @@ impl Vestibule {
     /// Starts with this configuration and waits until it says that it is ready.
     #[track_caller]
     pub fn start(config: &str) -> Self {
-        let started = Self::spawn(config);
+        Self::ready(Self::spawn(config))
+    }
+
+    /// The same with at most so many open files.
+    #[track_caller]
+    pub fn start_with_open_files(most: u32, config: &str) -> Self {
+        // `prlimit` becomes the program, so the process is the same.
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nofile={most}:{most}")).arg(env!("CARGO_BIN_EXE_vestibule"));
+        Self::ready(Self::spawn_as(limited, config))
+    }
+
+    #[track_caller]
+    fn ready(started: Self) -> Self {
         let ready = |line: &str| line.split_whitespace().any(|word| word == "ready");
         if let Err(reason) = started.process.find_line(Mark::default(), START, ready) {
             panic!("vestibule is not ready: {reason}");
@@ -46,6 +63,11 @@ impl Vestibule {
     /// Starts with this configuration and waits for nothing.
     #[track_caller]
     pub fn spawn(config: &str) -> Self {
+        Self::spawn_as(Command::new(env!("CARGO_BIN_EXE_vestibule")), config)
+    }
+
+    #[track_caller]
+    fn spawn_as(program: Command, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("vestibule.toml");
         // The state folder is no business of most tests; those that restart on it name their own. Drop-in files
@@ -55,7 +77,8 @@ impl Vestibule {
             false => format!("state_dir = {:?}\n{config}", folder.path().join("state")),
         };
         fs::write(&file, config).expect("a writable folder");
-        let mut run = command(["run", "--config"]);
+        let mut run = without_settings(program);
+        run.args(["run", "--config"]);
         Self { process: Process::spawn("vestibule", run.arg(&file)), folder }
     }
 

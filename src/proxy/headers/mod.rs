@@ -6,6 +6,7 @@
 //! Framing is never copied: it is written from what was parsed, so that two lines cannot disagree.
 
 use super::answer::AnswerHead;
+use super::identity::keeps_trace;
 use crate::http1::{Fields, Framing, RequestHead, ResponseHead};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::io::Write as _;
@@ -25,7 +26,7 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Lines of a request that are written anew or answered here.
-const OURS: [&str; 3] = ["host", "content-length", "expect"];
+const OURS: [&str; 5] = ["host", "content-length", "cookie", "expect", "x-request-id"];
 
 /// What `Connection` cannot nominate: a sender could otherwise strip what requests stand on.
 const PROTECTED: [&str; 4] = ["host", "authorization", "content-length", "cookie"];
@@ -52,13 +53,16 @@ pub(super) struct Onward<'a> {
     pub(super) host: &'a str,
     /// The target to send.
     pub(super) target: &'a str,
+    /// In the place of whatever the client calls the request.
+    pub(super) request_id: &'a [u8],
     /// Whether the connection is to become a WebSocket.
     pub(super) websocket: bool,
 }
 
 /// Writes the head that the upstream gets.
 pub(super) fn write_request(head: &RequestHead, onward: &Onward<'_>, out: &mut Vec<u8>) {
-    let Onward { client, host, target, websocket } = onward;
+    let Onward { client, host, target, request_id, websocket } = onward;
+    let traced = keeps_trace(head.fields().all("traceparent"));
     out.reserve(1024);
     line(out, &[head.method().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1"]);
     line(out, &[b"Host: ", host.as_bytes()]);
@@ -72,13 +76,18 @@ pub(super) fn write_request(head: &RequestHead, onward: &Onward<'_>, out: &mut V
         }
     }
     for (name, value) in end_to_end(head.fields()) {
-        if !is_one_of(name, &OURS) && !is_one_of(name, &["cookie"]) && !is_disguised(name) && !claims_an_address(name) {
+        let dropped = is_one_of(name, &OURS)
+            || is_disguised(name)
+            || claims_an_address(name)
+            || (!traced && is_one_of(name, &["traceparent", "tracestate"]));
+        if !dropped {
             line(out, &[name, b": ", value]);
         }
     }
     // One plain address: Synapse reads the first of a list, others the last.
     let _ = write!(out, "X-Forwarded-For: {client}\r\nX-Real-IP: {client}\r\nX-Forwarded-Proto: https\r\n");
     line(out, &[b"X-Forwarded-Host: ", host.as_bytes()]);
+    line(out, &[b"X-Request-Id: ", request_id]);
     match head.framing() {
         // RFC 9110 §8.6: a length for methods that are expected to have a body, even if it is none.
         Framing::Length(0) if !matches!(head.method(), "POST" | "PUT" | "PATCH") => {}

@@ -17,20 +17,22 @@ fn sent(lines: &[(&str, &str)]) -> Vec<String> {
 
 fn written(head: &RequestHead, websocket: bool) -> Vec<String> {
     let client = "192.0.2.7".parse().unwrap();
+    let onward = Onward { client, host: "a.example:443", target: head.target(), request_id: b"id", websocket };
     let mut out = Vec::new();
-    write_request(head, &Onward { client, host: "a.example:443", target: head.target(), websocket }, &mut out);
+    write_request(head, &onward, &mut out);
     let text = String::from_utf8(out).unwrap();
     let lines = text.strip_suffix("\r\n\r\n").unwrap();
     lines.split("\r\n").map(str::to_owned).collect()
 }
 
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "GET /x HTTP/1.1",
     "Host: a.example:443",
     "X-Forwarded-For: 192.0.2.7",
     "X-Real-IP: 192.0.2.7",
     "X-Forwarded-Proto: https",
     "X-Forwarded-Host: a.example:443",
+    "X-Request-Id: id",
 ];
 
 #[test]
@@ -52,6 +54,10 @@ fn forged_addresses_and_disguises_are_replaced() {
         ("content_length", "5"),
         ("transfer_encoding", "chunked"),
         ("Transfer_Encoding", "chunked"),
+        ("x-request-id", "forged"),
+        ("X_Request_Id", "forged"),
+        ("traceparent", "00-nonsense"),
+        ("tracestate", "a=b"),
     ]);
     assert_eq!(forged, OWN);
 }

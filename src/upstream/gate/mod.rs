@@ -7,9 +7,10 @@
 //! not empty, one task per gate sees to both ([`keep`]); it ends with the gate.
 
 use crate::config::UpstreamAddress;
+use crate::net::client::ClientKey;
 use crate::telemetry::log::Chain;
 use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
-use crate::upstream::budget::{ClientKey, Room};
+use crate::upstream::budget::Room;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::health::{Health, Verdict, is_outage};
 use crate::upstream::outages::Commons;
