@@ -1,6 +1,7 @@
 //! One downstream connection: HTTP/1.1 or HTTP/2 by what ALPN agreed on, never by sniffing.
 
 use super::activity::{Activity, Expired, Noted};
+use super::frames::Metered;
 use super::service::{Arrival, Local, Service};
 use crate::drain::Watch;
 use crate::net::accept::Accepted;
@@ -29,8 +30,9 @@ const MAX_HEADERS: usize = 128;
 /// Largest piece of a body read at once: fewer, larger writes to the homeserver.
 const BUFFER: usize = 64 * 1024;
 
-/// Requests in flight on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
+/// Requests in flight on one HTTP/2 connection: what clients assume before they are told (RFC 9113
+/// §6.5.2 wants at least so many), and the most that a connection which finishes none can ask.
+const MAX_STREAMS: u32 = 100;
 
 /// How much one upload, and one connection's uploads together, may send ahead.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -104,7 +106,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Arc::clone(&service.activity);
-    let stream = Noted::new(TokioIo::new(stream), Arc::clone(&activity));
+    let stream = Noted::new(TokioIo::new(Metered::new(stream)), Arc::clone(&activity));
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())

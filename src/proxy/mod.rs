@@ -10,6 +10,7 @@ mod connection;
 mod documents;
 mod error;
 mod forward;
+mod frames;
 mod headers;
 mod linger;
 mod respond;
