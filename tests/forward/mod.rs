@@ -2,6 +2,7 @@
 
 mod bodies;
 mod disconnects;
+mod floods;
 mod headers;
 mod hosts;
 mod limits;
