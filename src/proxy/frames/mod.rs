@@ -1,7 +1,7 @@
 //! HTTP/2 frames that are no work: counted between TLS and hyper, and answered with
 //! ENHANCE_YOUR_CALM (RFC 9113 §10.5).
 //!
-//! [`Metered`] passes bytes through untouched; [`Meter`] (pure) follows the frame heads of both
+//! [`Metered`] passes bytes through untouched; [`meter`] (pure) follows the frame heads of both
 //! directions and keeps the budgets.
 //!
 //! # Who limits what
