@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
-use crate::proxy::{Serving, Shared};
+use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use arc_swap::ArcSwap;
 use certificates::Certificates;
@@ -107,7 +107,8 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
-        let shared = Arc::new(Shared { serving, challenges: challenges.clone() });
+        let shared =
+            Arc::new(Shared { serving, challenges: challenges.clone(), rates: Rates::new(&config.limits.rates) });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
         Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })

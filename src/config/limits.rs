@@ -1,5 +1,6 @@
 //! `[limits]`: bounds on what clients and upstreams may take.
 
+use super::rate::{self, Rate};
 use super::reader::Reader;
 use super::values;
 use ipnet::IpNet;
@@ -18,6 +19,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
+    /// `[[limits.rate]]`.
+    pub rates: Vec<Rate>,
 }
 
 /// Reads `[limits]`.
@@ -28,6 +31,7 @@ pub fn read(reader: &Reader) -> Limits {
         first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
         drain: reader.read("drain", "\"40s\"", values::duration),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
+        rates: rate::read_all(reader),
     };
     reader.read("per_ip_connections", "1000", values::count);
     reader.read("min_body_rate", "\"1KiB/s\"", values::rate);
@@ -36,14 +40,7 @@ pub fn read(reader: &Reader) -> Limits {
     hold.read("key", "\"8s\"", values::duration);
     hold.read("client", "\"20s\"", values::duration);
     hold.finish();
-    for rate in reader.tables("rate") {
-        rate.read_required("class", "write class = \"login\"", values::string);
-        rate.read("key", "\"client_ip\"", values::string);
-        rate.read("per", "\"1m\"", values::duration);
-        rate.read_required("burst", "write burst = 30", values::count);
-        rate.finish();
-    }
-    for key in ["per_ip_connections", "min_body_rate", "hold", "rate"] {
+    for key in ["per_ip_connections", "min_body_rate", "hold"] {
         reader.without_effect(key);
     }
     limits

@@ -6,6 +6,7 @@
 
 mod activity;
 mod body;
+mod class;
 mod connection;
 mod documents;
 mod error;
@@ -13,6 +14,7 @@ mod forward;
 mod frames;
 mod headers;
 mod linger;
+mod rates;
 mod respond;
 mod router;
 mod service;
@@ -21,5 +23,6 @@ mod target;
 mod upgrade;
 mod worker;
 
+pub use rates::Rates;
 pub use serving::Serving;
 pub use worker::{Shared, Worker};

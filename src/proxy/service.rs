@@ -2,12 +2,15 @@
 
 use super::activity::Activity;
 use super::body::{RequestBody, ResponseBody};
+use super::class::Class;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::linger::Linger;
+use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::Serving;
+use super::target;
 use super::worker::Shared;
 use crate::config::UpstreamAddress;
 use crate::drain::Watch;
@@ -135,6 +138,16 @@ impl Service {
         host: &HeaderValue,
         request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
+        let path = target::normalised(path_of(&request)?);
+        let rates = &self.local.shared.rates;
+        let arriving = Arriving {
+            class: Class::of(&path).as_str(),
+            client: self.client,
+            method: request.method(),
+            path: &path,
+            headers: request.headers(),
+        };
+        let admitted = rates.admit(arriving).await?;
         let pool = self.local.pools.get(upstream);
         let forwarding = Forwarding {
             client: self.client,
@@ -143,7 +156,9 @@ impl Service {
             first_byte_timeout: serving.limits.first_byte_timeout,
             alive: &self.alive,
         };
-        forward(request, &pool, &forwarding).await
+        let response = forward(request, &pool, &forwarding).await?;
+        rates.settle(&admitted, response.status());
+        Ok(response)
     }
 
     fn decide_plain<'s>(

@@ -2,6 +2,7 @@
 
 use super::connection;
 use super::linger::Linger;
+use super::rates::Rates;
 use super::service::{Local, Pools};
 use super::serving::Serving;
 use crate::certs::Challenges;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub serving: ArcSwap<Serving>,
     /// Open ACME challenges.
     pub challenges: Challenges,
+    /// How much of what each client has sent.
+    pub rates: Rates,
 }
 
 /// A worker thread's work.
