@@ -7,6 +7,7 @@ mod headers;
 mod hosts;
 mod limits;
 mod outages;
+mod rates;
 mod streaming;
 mod target;
 mod upgrade;
