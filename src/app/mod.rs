@@ -23,7 +23,7 @@ use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
-use crate::proxy::{Serving, Shared};
+use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
@@ -116,6 +116,7 @@ impl App {
             challenges: challenges.clone(),
             clock: clock.clone(),
             commons: Arc::new(Commons::new()),
+            rates: Rates::new(&config.limits.rates),
             connections: Arc::new(Connections::new(most)),
         });
         let certificates =

@@ -1,5 +1,6 @@
 //! `[limits]`: bounds on what clients and upstreams may take.
 
+use super::rate::{self, Rate};
 use super::reader::Reader;
 use super::values;
 use ipnet::IpNet;
@@ -30,6 +31,8 @@ pub struct Limits {
     pub per_ip_connections: u32,
     /// Networks that may reach `/_synapse/admin`.
     pub admin_allow: Vec<IpNet>,
+    /// `[[limits.rate]]`.
+    pub rates: Vec<Rate>,
 }
 
 /// `[limits] hold`: by class, because whoever asks has a patience of its own. Zero is not at all.
@@ -57,17 +60,8 @@ pub fn read(reader: &Reader) -> Limits {
         per_ip_connections: reader.read("per_ip_connections", "1000", values::count),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
         hold: read_hold(reader.table("hold")),
+        rates: rate::read_all(reader),
     };
-    for rate in reader.tables("rate") {
-        rate.read_required("class", "write class = \"login\"", values::string);
-        rate.read("key", "\"client_ip\"", values::string);
-        rate.read("per", "\"1m\"", values::duration);
-        rate.read_required("burst", "write burst = 30", values::count);
-        rate.finish();
-    }
-    for key in ["rate"] {
-        reader.without_effect(key);
-    }
     limits
 }
 

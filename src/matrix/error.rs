@@ -1,6 +1,7 @@
 //! Standard error bodies (client-server API, "Standard error response").
 
 use serde::Serialize;
+use std::time::Duration;
 
 /// An `errcode` this program itself answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum ErrorCode {
     Unrecognized,
     /// The body is over the configured limit.
     TooLarge,
+    /// Too many requests.
+    LimitExceeded,
     /// Anything else; clients look at the status.
     Unknown,
 }
@@ -25,22 +28,30 @@ impl ErrorCode {
             Self::NotFound => "M_NOT_FOUND",
             Self::Unrecognized => "M_UNRECOGNIZED",
             Self::TooLarge => "M_TOO_LARGE",
+            Self::LimitExceeded => "M_LIMIT_EXCEEDED",
             Self::Unknown => "M_UNKNOWN",
         }
     }
 }
 
-/// `{"errcode": …, "error": …}`: both keys always present.
+/// `{"errcode": …, "error": …}`: both keys always present, and `retry_after_ms` where it was added.
 #[derive(Clone, Debug, Serialize)]
 pub struct MatrixError {
     errcode: &'static str,
     error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 impl MatrixError {
     /// An error with a sentence for people.
     pub fn new(code: ErrorCode, error: impl Into<String>) -> Self {
-        Self { errcode: code.as_str(), error: error.into() }
+        Self { errcode: code.as_str(), error: error.into(), retry_after_ms: None }
+    }
+
+    /// Adds `retry_after_ms`, which older clients read instead of the `Retry-After` header.
+    pub fn retry_after(self, delay: Duration) -> Self {
+        Self { retry_after_ms: u64::try_from(delay.as_millis()).ok(), ..self }
     }
 
     /// The body, UTF-8 JSON.
@@ -57,5 +68,8 @@ mod tests {
     fn both_keys_are_there() {
         let body = MatrixError::new(ErrorCode::Unrecognized, "no \"such\" endpoint").to_json();
         assert_eq!(body, r#"{"errcode":"M_UNRECOGNIZED","error":"no \"such\" endpoint"}"#);
+        let body =
+            MatrixError::new(ErrorCode::LimitExceeded, "wait").retry_after(Duration::from_millis(1500)).to_json();
+        assert_eq!(body, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"wait","retry_after_ms":1500}"#);
     }
 }

@@ -5,6 +5,8 @@ use crate::matrix::MatrixError;
 use crate::matrix::error::ErrorCode;
 use http::StatusCode;
 
+use std::time::Duration;
+
 /// An error answer. Status, errcode and sentence are decided here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ProxyError {
@@ -38,6 +40,8 @@ pub(super) enum ProxyError {
     AdminClosed,
     #[error("use https: nothing with a token belongs on port 80")]
     PlainText,
+    #[error("too many requests")]
+    Limited { retry_after: Duration },
     // The upstream's fault.
     #[error("the homeserver cannot be reached")]
     Unreachable,
@@ -66,6 +70,7 @@ impl ProxyError {
             Self::NotRouted | Self::NotSetUp => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AdminClosed | Self::PlainText => StatusCode::FORBIDDEN,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -79,9 +84,14 @@ impl ProxyError {
             Self::NotRouted | Self::MethodNotAllowed => ErrorCode::Unrecognized,
             Self::NotSetUp => ErrorCode::NotFound,
             Self::AdminClosed | Self::PlainText => ErrorCode::Forbidden,
+            Self::Limited { .. } => ErrorCode::LimitExceeded,
             _ => ErrorCode::Unknown,
         };
-        MatrixError::new(code, self.to_string()).to_json()
+        let error = MatrixError::new(code, self.to_string());
+        match self {
+            Self::Limited { retry_after } => error.retry_after(retry_after).to_json(),
+            _ => error.to_json(),
+        }
     }
 
     /// Whether it says something about the upstream and nothing about the request.

@@ -10,6 +10,7 @@ use super::body::RequestBody;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::error::ProxyError;
+use super::frames::Metered;
 use super::headers;
 use super::linger::Linger;
 use super::pace::{Bounds, Pace};
@@ -37,8 +38,9 @@ use tokio::time::{Instant, sleep_until};
 /// Largest header list (RFC 9113 §6.5.2), as over HTTP/1.1.
 const MAX_HEAD: u32 = 32 * 1024;
 
-/// Requests in flight on one connection.
-const MAX_STREAMS: u32 = 128;
+/// Requests in flight on one connection: what clients assume before they are told (RFC 9113 §6.5.2
+/// wants at least so many), and the most that a connection which finishes none can ask.
+const MAX_STREAMS: u32 = 100;
 
 /// How much of a download may wait in memory for a slow client.
 const SEND_BUFFER: usize = 256 * 1024;
@@ -51,7 +53,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(super) async fn serve(stream: Downstream, service: Rc<Service>, drain: Watch) -> Result<(), hyper::Error> {
     let timeouts = service.timeouts();
     let activity = Activity::new(timeouts.header, timeouts.idle);
-    let stream = Noted::new(TokioIo::new(stream), Rc::clone(&activity));
+    let stream = Noted::new(TokioIo::new(Metered::new(stream)), Rc::clone(&activity));
     let mut builder = http2::Builder::new(LocalExecutor { bounds: timeouts.pace });
     builder
         .timer(TokioTimer::new())

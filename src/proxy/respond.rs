@@ -25,6 +25,11 @@ pub(super) fn error(error: ProxyError) -> Response<Bytes> {
         error if error.is_the_upstreams() => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
+        ProxyError::Limited { retry_after } => {
+            // Rounded up: whoever comes back on time must not come too early.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
         ProxyError::MethodNotAllowed => {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }

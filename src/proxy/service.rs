@@ -2,14 +2,17 @@
 
 use super::answer::Answer;
 use super::body::RequestBody;
+use super::class::Class;
 use super::date::DateLine;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::identity::{RequestIds, client_of, given_request_id};
 use super::linger::Linger;
+use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::{Serving, Timeouts};
+use super::target;
 use super::worker::Shared;
 use crate::config::{Hold, UpstreamAddress};
 use crate::http1::RequestHead;
@@ -151,6 +154,16 @@ impl Service {
         head: RequestHead,
         body: Option<RequestBody>,
     ) -> Result<Answer, ProxyError> {
+        let path = target::normalised(head.path());
+        let rates = &self.local.shared.rates;
+        let arriving = Arriving {
+            class: Class::of(&path).as_str(),
+            client: client.into(),
+            preflight: head.method() == "OPTIONS",
+            path: &path,
+            fields: head.fields(),
+        };
+        let admitted = rates.admit(arriving).await?;
         let pool = self.local.pools.get(upstream, &self.local.shared);
         let trusted = &serving.admission.trusted_proxies;
         let given = given_request_id(self.peer, trusted, head.fields().all("x-request-id"));
@@ -163,7 +176,9 @@ impl Service {
             timeouts: self.timeouts,
             hold: hold_limit(&serving.limits.hold, &head),
         };
-        forward(head, body, &pool, &forwarding).await
+        let answer = forward(head, body, &pool, &forwarding).await?;
+        rates.settle(&admitted, answer.head.status());
+        Ok(answer)
     }
 
     fn decide_plain<'s>(

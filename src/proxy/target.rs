@@ -64,7 +64,7 @@ fn is_below(path: &str, prefix: &str) -> bool {
 
 /// The path as a careless server may read it: decoded once, `.` and `..` resolved, empty segments
 /// dropped.
-fn normalised(path: &str) -> String {
+pub(super) fn normalised(path: &str) -> String {
     let decoded = decode(path.as_bytes());
     let decoded = String::from_utf8_lossy(&decoded);
     let mut segments: Vec<&str> = Vec::new();

@@ -4,6 +4,7 @@ use super::connection;
 use super::date::DateLine;
 use super::identity::RequestIds;
 use super::linger::Linger;
+use super::rates::Rates;
 use super::service::{Local, Pools};
 use super::serving::Serving;
 use crate::certs::Challenges;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub commons: Arc<Commons>,
     /// How many connections there are, and whose.
     pub connections: Arc<Connections>,
+    /// How much of what each client has sent.
+    pub rates: Rates,
 }
 
 /// A worker thread's work.

@@ -2,11 +2,13 @@
 
 mod bodies;
 mod disconnects;
+mod floods;
 mod headers;
 mod hold;
 mod hosts;
 mod limits;
 mod outages;
+mod rates;
 mod streaming;
 mod target;
 mod upgrade;

@@ -6,6 +6,7 @@
 pub mod ca;
 pub mod curl;
 pub mod eventually;
+pub mod frames;
 pub mod front;
 pub mod http2;
 pub mod openssl;
