@@ -3,6 +3,7 @@
 //! Pure types and functions with no I/O. Everything here follows the Matrix specification;
 //! each file names its section.
 
+pub mod authorization;
 pub mod canonical_json;
 pub mod error;
 pub mod keys;
