@@ -100,7 +100,16 @@ fn keys_without_effect_are_marked() {
         assert!(said.contains(&format!(": {key}: accepted, but has no effect")), "{key} is silent:\n{said}");
         assert!(marked(key), "{key} is not marked in the README");
     }
-    for key in ["limits.drain", "tls.hsts", "server_name", "check.interval"] {
+    for key in [
+        "limits.drain",
+        "tls.hsts",
+        "server_name",
+        "check.interval",
+        "upstream.serves",
+        "route.path",
+        "mas.url",
+        "rtc.sfu",
+    ] {
         assert!(!marked(key), "{key} works and is marked");
     }
 }

@@ -8,6 +8,7 @@ use crate::drain::Watch;
 use crate::telemetry::log::Chain;
 use crate::upstream::{Pool, SendError};
 use http::header::CONTENT_LENGTH;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub(super) struct Forwarding<'a> {
     pub client: IpAddr,
     /// The `Host` to send, exactly as the client wrote it.
     pub host: &'a HeaderValue,
+    /// Bytes at the start of the target that the upstream does not get.
+    pub strip: usize,
     pub max_body: Option<u64>,
     pub first_byte_timeout: Duration,
     /// For what outlives the request.
@@ -49,7 +52,7 @@ pub(super) async fn forward(
     }
     let mut outgoing = Request::new(body);
     *outgoing.method_mut() = parts.method;
-    *outgoing.uri_mut() = origin_form(parts.uri)?;
+    *outgoing.uri_mut() = origin_form(parts.uri, forwarding.strip)?;
     *outgoing.headers_mut() = parts.headers;
 
     let sending = pool.send(outgoing, bodiless && !websocket);
@@ -87,9 +90,13 @@ async fn stalled(progress: &Progress, limit: Duration) {
     }
 }
 
-/// Path and query exactly as they came.
-fn origin_form(uri: Uri) -> Result<Uri, ProxyError> {
-    let path_and_query = uri.into_parts().path_and_query.ok_or(ProxyError::BadTarget)?;
+/// Path and query exactly as they came, but for what the upstream does not get.
+fn origin_form(uri: Uri, strip: usize) -> Result<Uri, ProxyError> {
+    let mut path_and_query = uri.into_parts().path_and_query.ok_or(ProxyError::BadTarget)?;
+    if strip > 0 {
+        let rest = path_and_query.as_str().get(strip..).and_then(|rest| PathAndQuery::try_from(rest).ok());
+        path_and_query = rest.ok_or(ProxyError::BadTarget)?;
+    }
     let mut parts = http::uri::Parts::default();
     parts.path_and_query = Some(path_and_query);
     Uri::from_parts(parts).map_err(|_| ProxyError::BadTarget)

@@ -1,7 +1,10 @@
 //! One request: read its host, route it, answer it.
 
 use super::activity::Activity;
+use super::balance_key::Keyed;
 use super::body::{RequestBody, ResponseBody};
+use super::choice::{Turns, candidates};
+use super::destination::Destination;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::linger::Linger;
@@ -12,9 +15,11 @@ use super::worker::Shared;
 use crate::config::UpstreamAddress;
 use crate::drain::Watch;
 use crate::matrix::{Host, ServerName};
+use crate::telemetry::log::Chain;
 use crate::tls::ProvenName;
 use crate::upstream::Pool;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use crate::upstream::balance::EndpointState;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use std::cell::RefCell;
@@ -55,6 +60,7 @@ pub(super) enum Arrival {
 pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Pools,
+    pub(super) turns: Turns,
     pub(super) linger: Linger,
 }
 
@@ -84,7 +90,7 @@ impl Service {
             Arrival::Plain => self.decide_plain(&serving, &request),
         };
         let answered = match decided {
-            Ok(Decision::Forward(upstream, host)) => self.forward(&serving, upstream, &host, request).await,
+            Ok(Decision::Forward(destination, host)) => self.forward(&serving, destination, &host, request).await,
             Ok(Decision::Answer(response)) => Ok(response),
             Err(error) => Err(error),
         };
@@ -107,38 +113,40 @@ impl Service {
         Ok(response.map(|body| body.counted(in_flight)))
     }
 
-    fn decide<'s>(
+    fn decide(
         &self,
-        serving: &'s Serving,
+        serving: &Serving,
         name: &ProvenName,
         request: &Request<RequestBody>,
-    ) -> Result<Decision<'s>, ProxyError> {
+    ) -> Result<Decision, ProxyError> {
         let (host, asked_for) = host_of(request)?;
         if !name.admits(&asked_for) {
             return Err(ProxyError::Misdirected);
         }
         let path = path_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let query = request.uri().query();
+        let asked = Asked { method: request.method().as_str(), host: &asked_for, path, query, client: self.client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
                 Ok(Decision::Answer(respond::well_known(&server.documents, document, request.method())))
             }
             Route::Refuse(error) => Err(error),
-            Route::Forward(upstream) => Ok(Decision::Forward(upstream, host)),
+            Route::Forward(destination) => Ok(Decision::Forward(destination, host)),
         }
     }
 
     async fn forward(
         &self,
         serving: &Serving,
-        upstream: &UpstreamAddress,
+        destination: Destination,
         host: &HeaderValue,
         request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let pool = self.local.pools.get(upstream);
+        let pool = reachable(self.pools(serving, &destination, &request)).await?;
         let forwarding = Forwarding {
             client: self.client,
             host,
+            strip: destination.strip,
             max_body: serving.limits.max_body,
             first_byte_timeout: serving.limits.first_byte_timeout,
             alive: &self.alive,
@@ -146,11 +154,26 @@ impl Service {
         forward(request, &pool, &forwarding).await
     }
 
-    fn decide_plain<'s>(
+    /// The pools of a destination's endpoints, in the order in which they are tried.
+    fn pools(
         &self,
-        serving: &'s Serving,
+        serving: &Serving,
+        destination: &Destination,
         request: &Request<RequestBody>,
-    ) -> Result<Decision<'s>, ProxyError> {
+    ) -> Vec<Rc<Pool<RequestBody>>> {
+        let lines: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+        let (path, query) = (request.uri().path(), request.uri().query());
+        let keyed = Keyed { path, query, client: self.client, authorization: &lines };
+        let state = |address: &UpstreamAddress| {
+            // Every exchange holds its pool; so do the worker's list and this line.
+            let in_flight = Rc::strong_count(&self.local.pools.get(address)).saturating_sub(2);
+            EndpointState { up: true, in_flight }
+        };
+        let found = candidates(serving, destination, &keyed, &self.local.turns, state);
+        found.into_iter().map(|(_, address)| self.local.pools.get(address)).collect()
+    }
+
+    fn decide_plain(&self, serving: &Serving, request: &Request<RequestBody>) -> Result<Decision, ProxyError> {
         let path = path_of(request)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
@@ -158,7 +181,8 @@ impl Service {
             return answer.map(|answer| Decision::Answer(respond::challenge(answer))).ok_or(ProxyError::NotRouted);
         }
         let (_, asked_for) = host_of(request)?;
-        let asked = Asked { method: request.method(), host: &asked_for, path, client: self.client };
+        let query = request.uri().query();
+        let asked = Asked { method: request.method().as_str(), host: &asked_for, path, query, client: self.client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
             PlainRoute::Redirect { origin, cache_control } => {
@@ -169,9 +193,26 @@ impl Service {
     }
 }
 
+/// The first that can be connected to. A single one is left to the exchange itself.
+async fn reachable(candidates: Vec<Rc<Pool<RequestBody>>>) -> Result<Rc<Pool<RequestBody>>, ProxyError> {
+    let alternatives = candidates.len() > 1;
+    for pool in candidates {
+        if !alternatives {
+            return Ok(pool);
+        }
+        match pool.warm().await {
+            Ok(()) => return Ok(pool),
+            Err(error) => {
+                tracing::warn!(upstream = %pool.address(), error = %Chain(&error), "the upstream is unreachable")
+            }
+        }
+    }
+    Err(ProxyError::Unreachable)
+}
+
 /// What becomes of a request.
-enum Decision<'s> {
-    Forward(&'s UpstreamAddress, HeaderValue),
+enum Decision {
+    Forward(Destination, HeaderValue),
     Answer(Response<ResponseBody>),
 }
 

@@ -1,5 +1,6 @@
 //! A worker: one thread, one current-thread runtime, its own upstream connections.
 
+use super::choice::Turns;
 use super::connection;
 use super::linger::Linger;
 use super::service::{Local, Pools};
@@ -49,7 +50,7 @@ impl Worker {
         // Ends with the worker: whoever still sends what nobody wants is cut off then.
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
-        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), linger });
+        let local = Rc::new(Local { shared: self.shared, pools: Pools::default(), turns: Turns::default(), linger });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();

@@ -3,6 +3,7 @@
 //! A [`Pool`] belongs to one worker thread; a connection never leaves it. Never pipelined: Twisted
 //! has mixed up pipelined answers, more than once.
 
+pub mod balance;
 mod connect;
 
 pub use connect::ConnectError;
@@ -107,10 +108,32 @@ where
                 }
             }
         }
+        let mut sender = self.open().await?;
+        let response = sender.send_request(request).await.map_err(SendError::Exchange)?;
+        Ok((response, Lease { pool: Rc::clone(self), sender }))
+    }
+
+    /// Makes sure of a connection for the next request, so that another endpoint can be asked instead
+    /// when there is none to be had.
+    pub async fn warm(&self) -> Result<(), SendError> {
+        let sender = match self.take() {
+            Some(sender) => sender,
+            None => {
+                let mut sender = self.open().await?;
+                // Before that it does not count as ready, and would not be taken from the idle ones.
+                sender.ready().await.map_err(SendError::Exchange)?;
+                sender
+            }
+        };
+        self.idle.borrow_mut().push_back(Idle { sender, since: Instant::now() });
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<SendRequest<B>, SendError> {
         let stream = connect(&self.address).await?;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER).max_headers(MAX_HEADERS);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
         // Ends when the sender is dropped and the exchange is over: its owner is the lease or pool.
         #[expect(clippy::disallowed_methods, reason = "owned by the lease or pool that holds its sender")]
         tokio::task::spawn_local(async move {
@@ -118,8 +141,7 @@ where
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        let response = sender.send_request(request).await.map_err(SendError::Exchange)?;
-        Ok((response, Lease { pool: Rc::clone(self), sender }))
+        Ok(sender)
     }
 
     /// The most recently used live connection: the others may age out.
