@@ -3,6 +3,7 @@
 mod balance;
 mod pools;
 mod services;
+mod workers_show;
 
 use std::borrow::Borrow;
 
