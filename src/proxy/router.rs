@@ -58,14 +58,15 @@ fn route_server<'a>(
     }
     let target = Target::new(asked.path);
     let access = target.access();
-    if access == Access::Admin && !serving.limits.admin_allow.iter().any(|network| network.contains(&asked.client)) {
-        return Route::Refuse(ProxyError::AdminClosed);
+    let stranger =
+        target.is_admin() && !serving.limits.admin_allow.iter().any(|network| network.contains(&asked.client));
+    if stranger {
+        // A form that is neither public nor admin is nobody's, and no route makes it somebody's.
+        let closed = access == Access::Closed;
+        return Route::Refuse(if closed { ProxyError::NotRouted } else { ProxyError::AdminClosed });
     }
     let class = Class::of(target.normalised());
-    let private = target.private();
-    let position =
-        |path: &str| server.routes.iter().position(|route| route.rule.path.matches(path) && opens(route, private));
-    if let Some(route) = target.agreed(position).and_then(|position| server.routes.get(position)) {
+    if let Some(route) = explicit(server, &target) {
         return Route::Forward(Destination { class, strip: 0, steps: by_route(server, route, access, &target) });
     }
     if let Some((service, upstream)) = target.agreed(|path| server.service_at(path)) {
@@ -83,9 +84,15 @@ fn route_server<'a>(
     }
 }
 
-/// Whether a route may open a path below this private prefix: only if it names it.
-fn opens(route: &ServedRoute, private: Option<&str>) -> bool {
-    private.is_none_or(|prefix| route.rule.path.as_str().contains(prefix))
+/// The first explicit route that matches. What is private is for those that name it.
+fn explicit<'s>(server: &'s ServedServer, target: &Target<'_>) -> Option<&'s ServedRoute> {
+    if server.routes.is_empty() {
+        return None;
+    }
+    let private = target.private();
+    let opens = |route: &ServedRoute| private.is_none_or(|prefix| route.rule.path.as_str().contains(prefix));
+    let position = |path: &str| server.routes.iter().position(|route| route.rule.path.matches(path) && opens(route));
+    target.agreed(position).and_then(|position| server.routes.get(position))
 }
 
 fn by_route(server: &ServedServer, route: &ServedRoute, access: Access, target: &Target<'_>) -> Steps {
@@ -139,6 +146,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::tls::TlsTable;
+    use proptest::prelude::*;
     use std::path::Path;
 
     fn serving() -> Serving {
@@ -270,6 +278,7 @@ mod tests {
             ("/_synapse/mas/x", "0/guard"),
             ("/_synapse/admin/x", "403"),
             ("/open/../_synapse/admin/x", "404"),
+            ("/x/../_synapse/admin/wide", "404"),
             ("/open/%2e%2e/_synapse/metrics", "404"),
             ("/x/..%2fopen/x", "a.example"),
             // When the two forms of a path disagree, the homeserver gets it.
@@ -298,6 +307,39 @@ mod tests {
         }
         assert_eq!(decided(&serving, "GET", "a.example", "/_synapse/admin/x", "10.1.2.3"), "0/guard");
         assert_eq!(decided(&serving, "GET", "a.example", "/_synapse/%61dmin/x", "10.1.2.3"), "404");
+    }
+
+    const WIDE: &str = r#"
+        server_name = "a.example"
+        [[upstream]]
+        name = "any"
+        endpoints = ["http://127.0.0.1:2"]
+        serves = ["client_reader", "media"]
+        [[route]]
+        path = "^/"
+        upstream = "any"
+        [rtc]
+        jwt = "http://127.0.0.1:6"
+    "#;
+
+    proptest! {
+        /// Not even with a route that takes everything, and whatever the path looks like.
+        #[test]
+        fn no_disguise_opens_what_is_closed(
+            start in "(/_matrix|/x|/_synapse/client|/livekit/jwt|/|)",
+            noise in r"([/\\][a-z.%0-9]{0,6}){0,3}",
+            dots in 0_usize..6,
+            closed in "(/_synapse/admin|/_synapse/replication|/_synapse/metrics|/_synapse/mas|/_dendrite)",
+            escaped in 0_usize..18,
+        ) {
+            let serving = Serving::new(&Config::parse(WIDE, Path::new("t")).unwrap(), TlsTable::default());
+            let byte = closed.as_bytes()[escaped % closed.len()];
+            let disguised = closed.replacen(char::from(byte), &format!("%{byte:02x}"), 1);
+            let path = format!("{start}{noise}{}{disguised}/x", "/%2e%2E".repeat(dots));
+            let reached = Target::new(&path).normalised().starts_with(&format!("{closed}/"));
+            let decided = decided(&serving, "GET", "a.example", &path, "192.0.2.1");
+            prop_assert!(!reached || ["403", "404"].contains(&decided.as_str()), "{} goes to {}", path, decided);
+        }
     }
 
     #[test]

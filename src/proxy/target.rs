@@ -15,8 +15,9 @@ pub(super) enum Access {
     Closed,
 }
 
-/// Public prefixes of the homeservers. Synapse, then tuwunel and continuwuity, whose OAuth issuer
-/// is the homeserver itself, with its discovery document.
+/// Public prefixes of the homeservers. Synapse's (Dendrite and Conduit have no more than the first),
+/// then those of tuwunel and continuwuity, whose OAuth issuer is the homeserver itself, with its
+/// discovery document.
 const PUBLIC: [&str; 9] = [
     "/_matrix",
     "/_synapse/client",
@@ -66,12 +67,18 @@ impl<'a> Target<'a> {
 
     /// The stricter access of the two.
     pub(super) fn access(&self) -> Access {
-        prefix_access(self.raw).max(prefix_access(self.normalised()))
+        let raw = prefix_access(self.raw);
+        self.normalised.as_deref().map_or(raw, |normalised| raw.max(prefix_access(normalised)))
     }
 
     /// Whether either belongs to the APIs of a homeserver: an apex site does not get it.
     pub(super) fn is_matrix(&self) -> bool {
         self.below(&NAMESPACES).is_some()
+    }
+
+    /// Whether either belongs to the admin API, for which [`Self::access`] may say something stricter.
+    pub(super) fn is_admin(&self) -> bool {
+        self.below(&ADMIN).is_some()
     }
 
     /// The private prefix that either is below.
