@@ -68,7 +68,14 @@ pub fn read_routes(server: &Reader, pools: &[Pool]) -> Vec<RouteRule> {
         reader.finish();
         Some(RouteRule { path: path?, target: target? })
     });
-    routes.collect()
+    let routes: Vec<_> = routes.collect();
+    for (index, pool) in pools.iter().enumerate() {
+        let led_to = routes.iter().any(|route: &RouteRule| route.target == RouteTarget::Pool(index));
+        if pool.serves.is_empty() && !led_to {
+            server.note("upstream", &format!("{:?} serves nothing, and no route leads to it", pool.name));
+        }
+    }
+    routes
 }
 
 fn path(node: &Node) -> Result<PathPattern, Wrong> {

@@ -189,6 +189,13 @@ fn pools_routes_and_services() {
 }
 
 #[test]
+fn a_pool_without_use_is_said() {
+    let text = "server_name = \"a.b\"\n[[upstream]]\nname = \"x\"\nendpoints = [\"http://127.0.0.1:1\"]\n";
+    let notice = "v.toml:2:1: upstream: \"x\" serves nothing, and no route leads to it";
+    assert_eq!(parse_text(text).unwrap().notices, [notice]);
+}
+
+#[test]
 fn mistakes_in_pools_and_routes() {
     let pool = |name: &str, more: &str| {
         format!("[[upstream]]\nname = \"{name}\"\nendpoints = [\"http://127.0.0.1:1\"]\n{more}")
