@@ -35,8 +35,9 @@
 //! it → [`tls`] reads the ClientHello, picks the
 //! certificate and finishes the handshake → `proxy::connection` speaks HTTP by ALPN →
 //! `proxy::service` reads the host → `proxy::router` decides (pure) → a well-known document, a
-//! challenge, a redirect, or `proxy::forward` → `proxy::headers` (pure) → [`upstream`] → the
-//! homeserver; while that is down, the request waits at its [`upstream::Gate`]. Bodies stream; errors become Matrix JSON in `proxy::respond`.
+//! challenge, a redirect, or, with an endpoint by `proxy::choice`, `proxy::forward` →
+//! `proxy::headers` (pure) → [`upstream`] → the homeserver; while that is down, the request waits at
+//! its [`upstream::Gate`]. Bodies stream; errors become Matrix JSON in `proxy::respond`.
 //!
 //! **A certificate**: [`config`] derives the names → [`certs::Store`] holds the last good one →
 //! [`acme::plan`] says when and why (pure) → `acme::order` takes it through validation, proves it →

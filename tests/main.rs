@@ -31,6 +31,7 @@ mod listen;
 mod peers;
 mod port80;
 mod readme;
+mod routes;
 mod routing;
 mod signals;
 mod support;

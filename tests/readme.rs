@@ -99,9 +99,19 @@ fn keys_without_effect_are_marked() {
         assert!(said.contains(&format!(": {key}: accepted, but has no effect")), "{key} is silent:\n{said}");
         assert!(marked(key), "{key} is not marked in the README");
     }
-    for key in
-        ["limits.drain", "limits.hold.client", "limits.per_ip_connections", "tls.hsts", "server_name", "check.interval"]
-    {
+    for key in [
+        "limits.drain",
+        "limits.hold.client",
+        "limits.per_ip_connections",
+        "limits.rate.class",
+        "tls.hsts",
+        "server_name",
+        "check.interval",
+        "upstream.serves",
+        "route.path",
+        "mas.url",
+        "rtc.sfu",
+    ] {
         assert!(!marked(key), "{key} works and is marked");
     }
 }

@@ -52,6 +52,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the worker pools
+    Workers {
+        #[command(subcommand)]
+        command: WorkersCommand,
+    },
     /// Look at certificates
     Certs {
         #[command(subcommand)]
@@ -69,6 +74,18 @@ pub(super) enum Command {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print the effective configuration, each value with its origin
+    Show {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkersCommand {
+    /// Print the Synapse worker map: each kind of request, its paths, and which pool serves it
+    ///
+    /// Works without a configuration too: then it is the map alone, with the words that
+    /// upstream.serves takes.
     Show {
         #[command(flatten)]
         config: ConfigArguments,

@@ -6,8 +6,9 @@ mod demo;
 mod man;
 mod output;
 mod run;
+mod workers;
 
-use args::{Arguments, Command, ConfigArguments, ConfigCommand};
+use args::{Arguments, Command, ConfigArguments, ConfigCommand, WorkersCommand};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +42,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print(&show::render(&config));
             0
         }),
+        Command::Workers { command: WorkersCommand::Show { config } } => {
+            if Config::is_absent(&config.sources(|name| std::env::var(name).ok())) {
+                print(&workers::render(None));
+                0
+            } else {
+                with_config(&config, |config| {
+                    print(&workers::render(Some(&config)));
+                    0
+                })
+            }
+        }
         Command::Certs { command: args::CertsCommand::Root { config } } => {
             with_config(&config, |config| run::root(&config))
         }

@@ -48,7 +48,7 @@ pub struct Hold {
 
 /// Reads `[limits]`.
 pub fn read(reader: &Reader) -> Limits {
-    let limits = Limits {
+    Limits {
         max_body: reader.read("max_body", "\"none\"", values::size_or_none),
         header_timeout: reader.read("header_timeout", "\"10s\"", values::timeout),
         first_byte_timeout: reader.read("first_byte_timeout", "\"10m\"", values::timeout),
@@ -61,8 +61,7 @@ pub fn read(reader: &Reader) -> Limits {
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
         hold: read_hold(reader.table("hold")),
         rates: rate::read_all(reader),
-    };
-    limits
+    }
 }
 
 fn read_hold(reader: Reader) -> Hold {

@@ -8,25 +8,31 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 mod names;
+pub mod pool;
 pub mod rate;
 pub mod reader;
+pub mod route;
 pub mod server;
 pub mod show;
 pub mod tls;
 mod tree;
 pub mod upstream;
 pub mod values;
+pub mod workers;
 
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
 pub use names::{CertificateOrder, NameMap, Owner, Place};
+pub use pool::{Balance, Pool};
 pub use rate::Rate;
 pub use reader::{ConfigError, Shown};
-pub use server::{Apex, PublicHost, Server, Site};
+pub use route::{PathPattern, RouteRule, RouteTarget};
+pub use server::{Apex, PublicHost, Server, Services, Site};
 pub use tls::{Acme, CertificateFiles, Challenge, DefaultCertificate, Issuer, Tls};
 pub use tree::Origin;
 pub use upstream::UpstreamAddress;
+pub use workers::WorkerKind;
 
 use ipnet::IpNet;
 use reader::{Findings, Reader, Wrong};
@@ -110,6 +116,16 @@ impl Config {
             table.set(key, value, origin);
         }
         Self::from_table(table, origin)
+    }
+
+    /// Whether there is nothing to load: no file was named, none is where it is looked for, and nothing
+    /// else says what is served.
+    pub fn is_absent(sources: &Sources) -> bool {
+        let default = Path::new(DEFAULT_PATH);
+        sources.file.is_none()
+            && !sources.overrides.iter().any(|set| set.key == "server_name")
+            && !default.exists()
+            && !default.with_file_name("conf.d").exists()
     }
 
     /// Reads one text, as tests and `demo` do. `path` is only a name for messages.

@@ -1,6 +1,8 @@
 //! A homeserver (`[[server]]`, or the short form at the top level) and a plain site (`[[site]]`).
 
+use super::pool::{Pool, read_pools};
 use super::reader::{Reader, Wrong, nearest};
+use super::route::{RouteRule, read_routes};
 use super::tree::{Node, Value};
 use super::upstream::{UpstreamAddress, upstream};
 use super::values;
@@ -37,6 +39,12 @@ pub struct Server {
     pub server_name: ServerName,
     /// Where its requests go.
     pub homeserver: UpstreamAddress,
+    /// Its worker pools.
+    pub pools: Vec<Pool>,
+    /// Explicit routes, the first match of which counts.
+    pub routes: Vec<RouteRule>,
+    /// What answers some of its paths beside it.
+    pub services: Services,
     /// What `m.server` and `m.homeserver` say.
     pub public_host: PublicHost,
     /// Who answers for the server name itself.
@@ -69,6 +77,17 @@ impl Server {
     }
 }
 
+/// Side services (`[mas]`, `[rtc]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Services {
+    /// Matrix Authentication Service.
+    pub mas: Option<UpstreamAddress>,
+    /// The MatrixRTC authorisation service.
+    pub rtc_jwt: Option<UpstreamAddress>,
+    /// The LiveKit SFU's signalling.
+    pub rtc_sfu: Option<UpstreamAddress>,
+}
+
 /// A plain site: forwarded whole, nothing rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -91,7 +110,9 @@ pub fn read_server(reader: &Reader) -> Option<Server> {
     let client = well_known.read("client", "{}", client_keys);
     let support = well_known.read_optional("support", support_document);
     well_known.finish();
-    read_worker_tables(reader);
+    let pools = read_pools(reader);
+    let routes = read_routes(reader, &pools);
+    let services = read_services(reader);
     let server_name = server_name?;
     let default_public = PublicHost {
         host: server_name.host().clone(),
@@ -106,41 +127,20 @@ pub fn read_server(reader: &Reader) -> Option<Server> {
             Wrong::new("another web server answers the server name, and no other name leads here", right),
         );
     }
-    Some(Server { server_name, homeserver, public_host, apex, client, support, cache_max_age })
+    Some(Server { server_name, homeserver, pools, routes, services, public_host, apex, client, support, cache_max_age })
 }
 
-/// The tables of worker pools and side services: their form is checked, they have no effect yet.
-fn read_worker_tables(reader: &Reader) {
-    const BALANCE: [(&str, ()); 6] = [
-        ("round_robin", ()),
-        ("least_busy", ()),
-        ("access_token", ()),
-        ("room_id", ()),
-        ("client_ip", ()),
-        ("origin", ()),
-    ];
-    for key in ["upstream", "route", "mas", "rtc"] {
-        reader.without_effect(key);
-    }
-    for pool in reader.tables("upstream") {
-        pool.read_required("name", "write name = \"sync\"", values::string);
-        let endpoints = |node: &Node| values::list(node, upstream);
-        pool.read_required("endpoints", "write endpoints = [\"http://127.0.0.1:8082\"]", endpoints);
-        pool.read("balance", "\"round_robin\"", |node| values::word(node, &BALANCE));
-        pool.finish();
-    }
-    for route in reader.tables("route") {
-        route.read_required("path", "write path = \"^/_matrix/client/v3/sync$\"", values::string);
-        route.read_required("upstream", "name an [[upstream]]", values::string);
-        route.finish();
-    }
-    for (table, keys) in [("mas", ["url"].as_slice()), ("rtc", &["jwt", "sfu"])] {
-        let table = reader.table(table);
-        for key in keys {
-            table.read_optional(key, upstream);
-        }
-        table.finish();
-    }
+fn read_services(server: &Reader) -> Services {
+    let mas = server.table("mas");
+    let rtc = server.table("rtc");
+    let services = Services {
+        mas: mas.read_optional("url", upstream),
+        rtc_jwt: rtc.read_optional("jwt", upstream),
+        rtc_sfu: rtc.read_optional("sfu", upstream),
+    };
+    mas.finish();
+    rtc.finish();
+    services
 }
 
 /// Reads one site.

@@ -152,6 +152,94 @@ fn keys_without_effect_are_said() {
 }
 
 #[test]
+fn pools_routes_and_services() {
+    let config = parse_text(
+        r#"
+        server_name = "a.b"
+        [[upstream]]
+        name = "sync"
+        endpoints = ["http://127.0.0.1:8082", "unix:/run/sync.sock"]
+        balance = "least_busy"
+        serves = ["sync", "initial_sync"]
+        [[upstream]]
+        name = "other"
+        endpoints = ["http://127.0.0.1:8090"]
+        [[route]]
+        path = '^/x/\d+$'
+        upstream = "other"
+        [[route]]
+        path = "^/"
+        upstream = "homeserver"
+        [mas]
+        url = "http://127.0.0.1:8091"
+        [rtc]
+        sfu = "unix:/run/sfu.sock"
+        "#,
+    )
+    .unwrap();
+    let server = &config.servers[0];
+    assert!(config.notices.is_empty(), "{:?}", config.notices);
+    assert_eq!((server.pools[0].endpoints.len(), server.pools[0].balance), (2, Some(Balance::LeastBusy)));
+    assert_eq!(server.pools[0].serves, [WorkerKind::Sync, WorkerKind::InitialSync]);
+    assert_eq!((server.pools[1].balance, server.pools[1].serves.len()), (None, 0));
+    assert_eq!(
+        server.routes.iter().map(|route| route.target).collect::<Vec<_>>(),
+        [RouteTarget::Pool(1), RouteTarget::Homeserver]
+    );
+    assert!(server.routes[0].path.matches("/x/12") && !server.routes[0].path.matches("/x/a"));
+    let services = &server.services;
+    assert!(services.mas.is_some() && services.rtc_jwt.is_none() && services.rtc_sfu.is_some());
+}
+
+#[test]
+fn a_pool_without_use_is_said() {
+    let text = "server_name = \"a.b\"\n[[upstream]]\nname = \"x\"\nendpoints = [\"http://127.0.0.1:1\"]\n";
+    let notice = "v.toml:2:1: upstream: \"x\" serves nothing, and no route leads to it";
+    assert_eq!(parse_text(text).unwrap().notices, [notice]);
+}
+
+#[test]
+fn mistakes_in_pools_and_routes() {
+    let pool = |name: &str, more: &str| {
+        format!("[[upstream]]\nname = \"{name}\"\nendpoints = [\"http://127.0.0.1:1\"]\n{more}")
+    };
+    let route = |path: &str, upstream: &str| format!("[[route]]\npath = '{path}'\nupstream = \"{upstream}\"\n");
+    for (text, expected) in [
+        (pool("homeserver", ""), "upstream[0].name: \"homeserver\" is the built-in one; set homeserver = "),
+        (pool("A b", ""), "upstream[0].name: \"A b\" is no name for a pool; write up to 64 small letters"),
+        (pool("x", "") + &pool("x", ""), "v.toml:6:8: upstream[1].name: there are two pools called \"x\"; give each"),
+        (
+            pool("x", "serves = [\"media\"]\n") + &pool("y", "serves = [\"media\"]\n"),
+            "v.toml:9:10: upstream[1].serves: \"media\" is served by \"x\" already; name each kind in one pool",
+        ),
+        (pool("x", "serves = [\"snyc\"]\n"), "upstream[0].serves: \"snyc\" is not known here; did you mean \"sync\"?"),
+        (
+            pool("x", "serves = [\"pagination\"]\nbalance = \"round_robin\"\n"),
+            "upstream[0].balance: \"pagination\" needs all requests of a room to reach the same process; write balance = \"room_id\"",
+        ),
+        (
+            "[[upstream]]\nname = \"x\"\nendpoints = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\nserves = [\"sso\"]\n".to_owned(),
+            "upstream[0].endpoints: \"sso\" is the work of a single process; name one endpoint",
+        ),
+        (
+            "[[upstream]]\nname = \"x\"\nendpoints = [\"http://127.0.0.1:1\", \"http://127.0.0.1:1\"]\n".to_owned(),
+            "upstream[0].endpoints: http://127.0.0.1:1 stands there twice; write each endpoint once",
+        ),
+        ("[[upstream]]\nname = \"x\"\nendpoints = []\n".to_owned(), "upstream[0].endpoints: the list is empty; write endpoints = "),
+        (pool("sync", "") + &route("^/x", "snyc"), "v.toml:7:12: route[0].upstream: there is no upstream called \"snyc\"; did you mean \"sync\"?"),
+        (route("^/x", "else"), "route[0].upstream: there is no upstream called \"else\"; write one of \"homeserver\""),
+        (route("^/x", "http://127.0.0.1:1"), "route[0].upstream: there is no upstream called"),
+        (route("^/(x", "homeserver"), "v.toml:3:8: route[0].path: \"^/(x\" is not a regular expression: unclosed group; write one such as"),
+        (route("^/(?=x)", "homeserver"), "route[0].path: \"^/(?=x)\" is not a regular expression: look-around"),
+        (route("(x{1000}){1000}", "homeserver"), "route[0].path: the pattern is too big; write it without large repetitions"),
+        (route("", "homeserver"), "route[0].path: an empty pattern matches every path; write path = '^/'"),
+    ] {
+        let found = errors(&format!("server_name = \"a.b\"\n{text}"));
+        assert!(found.len() == 1 && found[0].contains(expected), "for {text}\n{found:?}\n{expected}");
+    }
+}
+
+#[test]
 fn overrides_win_and_show_their_origin() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("vestibule.toml");

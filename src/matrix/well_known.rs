@@ -45,6 +45,14 @@ pub fn client_document(host: &Host, port: u16, extra: &Map<String, Value>) -> Va
     Value::Object(document)
 }
 
+/// The client document's list of MatrixRTC back ends (MSC4143).
+pub const RTC_FOCI: &str = "org.matrix.msc4143.rtc_foci";
+
+/// The list with one LiveKit authorisation service, which stands at `path` of the base URL (MSC4195).
+pub fn rtc_foci(host: &Host, port: u16, path: &str) -> Value {
+    json!([{ "type": "livekit", "livekit_service_url": format!("{}{path}", base_url(host, port)) }])
+}
+
 /// Why a response is not a delegation. Peers treat each of these as "no delegation".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidServerDocument {

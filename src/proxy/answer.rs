@@ -4,10 +4,9 @@ use super::body::RequestBody;
 use super::deadline::Deadline;
 use super::tunnel::Upgraded;
 use crate::http1::{Framing, ResponseHead};
-use crate::upstream::{AnswerBodyError, Exchange, Pool};
+use crate::upstream::{AnswerBodyError, Exchange, Lease};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -41,7 +40,7 @@ pub(super) enum AnswerBody {
 pub(super) struct UpstreamBody {
     /// Gone at the end.
     exchange: Option<Exchange<RequestBody>>,
-    pool: Rc<Pool>,
+    lease: Lease,
     length: Option<u64>,
     patience: Duration,
     moved: Instant,
@@ -88,11 +87,11 @@ impl AnswerBody {
     pub(super) fn upstream(
         head: &ResponseHead,
         exchange: Exchange<RequestBody>,
-        pool: Rc<Pool>,
+        lease: Lease,
         patience: Duration,
     ) -> Self {
         if exchange.is_done() {
-            pool.give_back(exchange);
+            lease.give_back(exchange);
             return Self::Empty;
         }
         let length = match head.framing() {
@@ -100,7 +99,7 @@ impl AnswerBody {
             Framing::Chunked | Framing::Close => None,
         };
         let (moved, deadline) = (Instant::now(), Deadline::default());
-        Self::Upstream(Box::new(UpstreamBody { exchange: Some(exchange), pool, length, patience, moved, deadline }))
+        Self::Upstream(Box::new(UpstreamBody { exchange: Some(exchange), lease, length, patience, moved, deadline }))
     }
 
     /// Its length, where that is known before its end.
@@ -167,7 +166,7 @@ impl UpstreamBody {
 
     fn give_back(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            self.pool.give_back(exchange);
+            self.lease.give_back(exchange);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::serving::Timeouts;
 use super::tunnel::Upgraded;
 use crate::http1::{Framing, RequestHead, ResponseHead, Version};
 use crate::telemetry::log::Chain;
-use crate::upstream::{ConnectError, Exchange, Outbound, Pool, Refused, SendError, Turn, Waiting, weight};
+use crate::upstream::{ConnectError, Exchange, Lease, Outbound, Pool, Refused, SendError, Turn, Waiting, weight};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -24,6 +24,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) client: IpAddr,
     /// The `Host` to send, exactly as the client wrote it.
     pub(super) host: &'a str,
+    /// Bytes at the start of the target that the upstream does not get.
+    pub(super) strip: usize,
     /// What the request is called in everybody's logs.
     pub(super) request_id: &'a [u8],
     pub(super) max_body: Option<u64>,
@@ -35,6 +37,8 @@ pub(super) struct Forwarding<'a> {
 /// Why there is no answer.
 #[derive(Debug)]
 enum Failed {
+    /// The gate is closed.
+    Closed(Refused),
     /// Not a byte was sent.
     Connect(ConnectError),
     Timeout(Duration),
@@ -59,45 +63,77 @@ struct Prepared {
     moved: Rc<Cell<Instant>>,
 }
 
-/// Forwards a request through `pool`.
+/// Forwards a request through the first of `pools` that can be reached, and waits at the last one if
+/// none can.
 pub(super) async fn forward(
     head: RequestHead,
     body: Option<RequestBody>,
-    pool: &Rc<Pool>,
+    pools: Vec<Rc<Pool>>,
     forwarding: &Forwarding<'_>,
 ) -> Result<Answer, ProxyError> {
     let websocket = head.version() == Version::Http11 && headers::asks_for_websocket(head.fields());
     let mut prepared = prepare(&head, body, websocket, forwarding)?;
-    let mut turn = pool.gate().turn(waiting(&head, &prepared, forwarding));
+    let mut waiting = waiting(&head, &prepared, forwarding);
     // What waits for minutes holds as little as it can.
     drop(head);
-    let (head, exchange) = loop {
-        turn.come().await.map_err(|refused| match refused {
-            Refused::Off | Refused::Over => ProxyError::Unreachable,
-            Refused::Full => ProxyError::Crowded,
-        })?;
-        // The wait was not the upstream's to answer in.
-        prepared.moved.set(Instant::now());
-        match send(&mut prepared, pool, &mut turn, forwarding.timeouts.first_byte).await {
-            Ok(answer) => break answer,
-            // Not a byte was sent, and the gate has closed: it waits for its turn again.
-            Err(Failed::Connect(error)) if turn.connect_failed(&error) => {}
-            Err(failed) => return Err(explain(failed, pool)),
+    let mut pools = pools.into_iter().peekable();
+    while let Some(pool) = pools.next() {
+        let last = pools.peek().is_none();
+        waiting.limit = if last { forwarding.hold } else { Duration::ZERO };
+        let lease = pool.lease();
+        match through(&pool, waiting, &mut prepared, forwarding.timeouts.first_byte).await {
+            Ok((head, exchange)) => return answer(head, exchange, lease, websocket, forwarding),
+            // Not a byte was sent, so another one can have it.
+            Err(Failed::Closed(_) | Failed::Connect(_)) if !last => {}
+            Err(failed) => return Err(explain(failed, &pool)),
         }
-    };
-    turn.answered();
+    }
+    Err(ProxyError::Unreachable)
+}
+
+fn answer(
+    head: ResponseHead,
+    exchange: Exchange<RequestBody>,
+    lease: Lease,
+    websocket: bool,
+    forwarding: &Forwarding<'_>,
+) -> Result<Answer, ProxyError> {
     let body = match (head.status(), websocket) {
         (101, true) => {
             let (stream, early) = exchange.into_upgraded();
-            AnswerBody::Upgraded(Box::new(Upgraded { stream, early }))
+            AnswerBody::Upgraded(Box::new(Upgraded { stream, early, lease }))
         }
         (101, false) => {
-            tracing::warn!(upstream = %pool.address(), "switched protocols unasked");
+            tracing::warn!(upstream = %lease.address(), "switched protocols unasked");
             return Err(ProxyError::BadAnswer);
         }
-        _ => AnswerBody::upstream(&head, exchange, Rc::clone(pool), forwarding.timeouts.between_bytes),
+        _ => AnswerBody::upstream(&head, exchange, lease, forwarding.timeouts.between_bytes),
     };
     Ok(Answer::upstream(head, body))
+}
+
+/// Sends a request through the gate of `pool`, and waits there again if the gate closes before a byte
+/// of it was sent.
+async fn through(
+    pool: &Rc<Pool>,
+    waiting: Waiting,
+    prepared: &mut Prepared,
+    limit: Duration,
+) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
+    let mut turn = pool.gate().turn(waiting);
+    loop {
+        turn.come().await.map_err(Failed::Closed)?;
+        // The wait was not the upstream's to answer in.
+        prepared.moved.set(Instant::now());
+        match send(prepared, pool, &mut turn, limit).await {
+            Ok(sent) => {
+                turn.answered();
+                return Ok(sent);
+            }
+            Err(Failed::Connect(error)) if turn.connect_failed(&error) => {}
+            Err(failed) => return Err(failed),
+        }
+    }
 }
 
 /// What a request asks of the gate.
@@ -130,7 +166,7 @@ fn prepare(
     let onward = Onward {
         client: forwarding.client,
         host: forwarding.host,
-        target: head.target(),
+        target: head.target().get(forwarding.strip..).ok_or(ProxyError::BadTarget)?,
         request_id: forwarding.request_id,
         websocket,
     };
@@ -193,6 +229,8 @@ async fn send_unbounded(
 fn explain(failed: Failed, pool: &Pool) -> ProxyError {
     let upstream = pool.address();
     match failed {
+        Failed::Closed(Refused::Full) => ProxyError::Crowded,
+        Failed::Closed(Refused::Off | Refused::Over) => ProxyError::Unreachable,
         Failed::Connect(error) => {
             // The gate tells of outages, once.
             tracing::debug!(%upstream, error = %Chain(&error), "the upstream is unreachable");

@@ -1,17 +1,20 @@
 //! The request path, from a finished handshake to the homeserver and back.
 //!
 //! [`connection`] shakes hands and hands over to [`http1`] or [`http2`] by the protocol that was agreed
-//! on. Behind both, [`service`] takes one request through [`router`] (pure) to an answer of our own
-//! ([`respond`]) or to [`forward`]. Workers read one immutable [`Serving`] snapshot; it is swapped
-//! whole.
+//! on. Behind both, [`service`] takes one request through [`router`] (pure, with [`target`], [`class`],
+//! [`services`] and [`workers`]) to an answer of our own ([`respond`]) or to [`forward`]. Workers read
+//! one immutable [`Serving`] snapshot; it is swapped whole.
 
 mod activity;
 mod answer;
+mod balance_key;
 mod body;
+mod choice;
 mod class;
 mod connection;
 mod date;
 mod deadline;
+mod destination;
 mod documents;
 mod downstream;
 mod error;
@@ -23,14 +26,17 @@ mod http2;
 mod identity;
 mod linger;
 mod pace;
+mod query;
 mod rates;
 mod respond;
 mod router;
 mod service;
+mod services;
 mod serving;
 mod target;
 mod tunnel;
 mod worker;
+mod workers;
 
 pub use rates::Rates;
 pub use serving::Serving;

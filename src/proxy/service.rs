@@ -1,9 +1,12 @@
 //! One request: read its host, route it, answer it. The same for every protocol.
 
 use super::answer::Answer;
+use super::balance_key::Keyed;
 use super::body::RequestBody;
-use super::class::Class;
+use super::choice::{Turns, candidates};
+use super::class::{Class, HoldGroup};
 use super::date::DateLine;
+use super::destination::Destination;
 use super::error::ProxyError;
 use super::forward::{Forwarding, forward};
 use super::identity::{RequestIds, client_of, given_request_id};
@@ -12,13 +15,13 @@ use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::{Serving, Timeouts};
-use super::target;
 use super::worker::Shared;
 use crate::config::{Hold, UpstreamAddress};
 use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
+use crate::upstream::balance::EndpointState;
 use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
 use std::cell::RefCell;
@@ -60,6 +63,7 @@ pub(super) enum Arrival {
 pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Pools,
+    pub(super) turns: Turns,
     pub(super) linger: Linger,
     pub(super) date: DateLine,
     pub(super) request_ids: RequestIds,
@@ -125,68 +129,83 @@ impl Service {
         answer
     }
 
-    fn decide<'s>(
-        serving: &'s Serving,
+    fn decide(
+        serving: &Serving,
         name: &ProvenName,
         client: IpAddr,
         head: &RequestHead,
-    ) -> Result<Decision<'s>, ProxyError> {
+    ) -> Result<Decision, ProxyError> {
         let (host, asked_for) = host_of(head)?;
         if !name.admits(&asked_for) {
             return Err(ProxyError::Misdirected);
         }
         let method = method_of(head)?;
-        let asked = Asked { method: &method, host: &asked_for, path: path_of(head)?, client };
+        let (path, query) = (path_of(head)?, head.query());
+        let asked = Asked { method: head.method(), host: &asked_for, path, query, client };
         match route(serving, &asked) {
             Route::WellKnown(server, document) => {
                 Ok(Decision::Answer(Answer::ours(respond::well_known(&server.documents, document, &method))))
             }
             Route::Refuse(error) => Err(error),
-            Route::Forward(upstream) => Ok(Decision::Forward(upstream, host)),
+            Route::Forward(destination) => Ok(Decision::Forward(destination, host)),
         }
     }
 
     async fn forward(
         &self,
         serving: &Serving,
-        upstream: &UpstreamAddress,
+        destination: Destination,
         (client, host): (IpAddr, &str),
         head: RequestHead,
         body: Option<RequestBody>,
     ) -> Result<Answer, ProxyError> {
-        let path = target::normalised(head.path());
         let rates = &self.local.shared.rates;
-        let arriving = Arriving {
-            class: Class::of(&path).as_str(),
-            client: client.into(),
-            preflight: head.method() == "OPTIONS",
-            path: &path,
-            fields: head.fields(),
-        };
+        let preflight = head.method() == "OPTIONS";
+        let class = destination.class.as_str();
+        let arriving = Arriving { class, client: client.into(), preflight, path: head.path(), fields: head.fields() };
         let admitted = rates.admit(arriving).await?;
-        let pool = self.local.pools.get(upstream, &self.local.shared);
         let trusted = &serving.admission.trusted_proxies;
         let given = given_request_id(self.peer, trusted, head.fields().all("x-request-id"));
         let request_id = given.map_or_else(|| self.local.request_ids.fresh().to_vec(), <[u8]>::to_vec);
+        let pools = self.pools(serving, &destination, client, &head);
         let forwarding = Forwarding {
             client,
             host,
+            strip: destination.strip,
             request_id: &request_id,
             max_body: serving.limits.max_body,
             timeouts: self.timeouts,
-            hold: hold_limit(&serving.limits.hold, &head),
+            // Not at all for a preflight, which can be answered in the upstream's stead.
+            hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) },
         };
-        let answer = forward(head, body, &pool, &forwarding).await?;
+        let answer = forward(head, body, pools, &forwarding).await?;
         rates.settle(&admitted, answer.head.status());
         Ok(answer)
     }
 
-    fn decide_plain<'s>(
-        &self,
-        serving: &'s Serving,
-        client: IpAddr,
-        head: &RequestHead,
-    ) -> Result<Decision<'s>, ProxyError> {
+    /// The pools of a destination's endpoints, in the order in which they are tried. With all of them
+    /// down, the one that would stand in last: it is where the request waits.
+    fn pools(&self, serving: &Serving, destination: &Destination, client: IpAddr, head: &RequestHead) -> Vec<Rc<Pool>> {
+        let pool = |address: &UpstreamAddress| self.local.pools.get(address, &self.local.shared);
+        if let Some(only) = serving.only_endpoint(destination) {
+            return vec![pool(only)];
+        }
+        let authorization: Vec<_> = head.fields().all("authorization").collect();
+        let keyed = Keyed { path: head.path(), query: head.query(), client, authorization: &authorization };
+        let up = candidates(serving, destination, &keyed, &self.local.turns, |address| pool(address).state());
+        if !up.is_empty() {
+            return up.into_iter().map(|(_, address)| pool(address)).collect();
+        }
+        let all = candidates(serving, destination, &keyed, &self.local.turns, |address| EndpointState {
+            up: true,
+            ..pool(address).state()
+        });
+        let last = destination.steps.iter().last().map(|step| step.upstream);
+        let stand_in = all.into_iter().find(|(upstream, _)| Some(*upstream) == last);
+        stand_in.into_iter().map(|(_, address)| pool(address)).collect()
+    }
+
+    fn decide_plain(&self, serving: &Serving, client: IpAddr, head: &RequestHead) -> Result<Decision, ProxyError> {
         let path = path_of(head)?;
         if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX) {
             // Before any look at the host: a CA validates names that have no certificate yet.
@@ -195,8 +214,8 @@ impl Service {
             return answer.ok_or(ProxyError::NotRouted);
         }
         let (_, asked_for) = host_of(head)?;
-        let method = method_of(head)?;
-        let asked = Asked { method: &method, host: &asked_for, path, client };
+        method_of(head)?;
+        let asked = Asked { method: head.method(), host: &asked_for, path, query: head.query(), client };
         match route_plain(serving, &asked) {
             PlainRoute::Refuse(error) => Err(error),
             PlainRoute::Redirect { origin, cache_control } => {
@@ -207,20 +226,20 @@ impl Service {
     }
 }
 
-/// How long a request may wait for its upstream. Not at all for a preflight, which can be answered in
-/// the upstream's stead.
-fn hold_limit(hold: &Hold, head: &RequestHead) -> Duration {
-    match head.path() {
-        _ if head.method() == "OPTIONS" => Duration::ZERO,
-        path if path.starts_with("/_matrix/federation/") => hold.federation,
-        path if path.starts_with("/_matrix/key/") => hold.key,
-        _ => hold.client,
+/// How long a request of this class may wait for an upstream that is down. What is no homeserver's
+/// does not wait.
+fn hold_limit(hold: &Hold, class: Class) -> Duration {
+    match class.hold() {
+        Some(HoldGroup::Federation) => hold.federation,
+        Some(HoldGroup::Key) => hold.key,
+        Some(HoldGroup::Client) => hold.client,
+        None => Duration::ZERO,
     }
 }
 
 /// What becomes of a request.
-enum Decision<'s> {
-    Forward(&'s UpstreamAddress, String),
+enum Decision {
+    Forward(Destination, String),
     Answer(Answer),
 }
 

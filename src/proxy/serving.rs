@@ -1,12 +1,17 @@
 //! The snapshot that workers read.
 
+use super::destination::{Destination, UpstreamId};
 use super::documents::Documents;
 use super::pace;
-use crate::config::{Config, Hold, NameMap, UpstreamAddress};
+use super::workers::Workers;
+use crate::config::pool::HOMESERVER;
+use crate::config::{Balance, Config, Hold, NameMap, RouteRule, RouteTarget, Server, UpstreamAddress};
 use crate::net::admit::Rules;
 use crate::tls::TlsTable;
+use crate::upstream::balance::Seat;
 use http::HeaderValue;
 use ipnet::IpNet;
+use std::slice;
 use std::time::Duration;
 
 /// Everything a request needs to know. Immutable: a change makes a new one.
@@ -19,7 +24,9 @@ pub struct Serving {
     /// The homeservers, in configuration order.
     pub(super) servers: Vec<ServedServer>,
     /// The sites' upstreams, in configuration order.
-    pub(super) sites: Vec<UpstreamAddress>,
+    pub(super) sites: Vec<UpstreamId>,
+    /// Everything that requests are forwarded to; an [`UpstreamId`] is an index.
+    pub(super) upstreams: Vec<ServedUpstream>,
     /// The value of Strict-Transport-Security, if the header is wanted.
     pub(super) hsts: Option<HeaderValue>,
     /// Whose connections are taken, and how many.
@@ -32,10 +39,49 @@ pub struct Serving {
 #[derive(Debug)]
 pub(super) struct ServedServer {
     pub documents: Documents,
-    pub homeserver: UpstreamAddress,
+    pub homeserver: UpstreamId,
+    /// Explicit routes, in their order.
+    pub routes: Vec<ServedRoute>,
+    /// The worker map, where a pool takes part in it.
+    pub workers: Option<Workers>,
+    pub mas: Option<UpstreamId>,
+    pub rtc_jwt: Option<UpstreamId>,
+    pub rtc_sfu: Option<UpstreamId>,
     /// The port of https URLs for the public host.
     pub public_port: u16,
     pub public_host: crate::matrix::Host,
+}
+
+/// An explicit route.
+#[derive(Debug)]
+pub(super) struct ServedRoute {
+    pub rule: RouteRule,
+    pub upstream: UpstreamId,
+    /// How the pool chooses among its endpoints.
+    pub balance: Balance,
+    /// Whether it leads to workers of the homeserver, for which the main process can stand in. Any
+    /// other service may be there to refuse what the homeserver would allow.
+    pub to_workers: bool,
+}
+
+/// An upstream as requests see it.
+#[derive(Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "labels for what is counted"))]
+pub(super) struct ServedUpstream {
+    /// What logs and metrics call it: `homeserver`, a pool's name, `mas`, `rtc_jwt`, `rtc_sfu`, or a
+    /// site's host.
+    pub name: String,
+    /// The server it belongs to; none for a site.
+    pub server: Option<usize>,
+    /// One or more.
+    pub endpoints: Vec<ServedEndpoint>,
+}
+
+/// An endpoint of an upstream.
+#[derive(Debug)]
+pub(super) struct ServedEndpoint {
+    pub address: UpstreamAddress,
+    pub seat: Seat,
 }
 
 /// The bounds the request path holds.
@@ -65,19 +111,22 @@ pub(super) struct Timeouts {
 impl Serving {
     /// The snapshot for a configuration and its certificates.
     pub fn new(config: &Config, tls: TlsTable) -> Self {
-        let servers = config.servers.iter().map(|server| ServedServer {
-            documents: Documents::new(server),
-            homeserver: server.homeserver.clone(),
-            public_port: server.public_host.port,
-            public_host: server.public_host.host.clone(),
-        });
+        let mut upstreams = Upstreams::default();
+        let servers: Vec<_> =
+            config.servers.iter().enumerate().map(|(index, server)| upstreams.server(index, server)).collect();
+        let sites = config
+            .sites
+            .iter()
+            .map(|site| upstreams.add(&site.host.to_string(), None, slice::from_ref(&site.upstream)))
+            .collect();
         // Never includeSubDomains: other services live on subdomains of a homeserver's name.
         let hsts = config.tls.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Self {
             tls,
             names: config.names.clone(),
-            servers: servers.collect(),
-            sites: config.sites.iter().map(|site| site.upstream.clone()).collect(),
+            servers,
+            sites,
+            upstreams: upstreams.0,
             hsts: hsts.and_then(|value| HeaderValue::from_str(&value).ok()),
             admission: Rules {
                 proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
@@ -97,6 +146,64 @@ impl Serving {
                 hold: config.limits.hold,
                 admin_allow: config.limits.admin_allow.clone(),
             },
+        }
+    }
+}
+
+impl Serving {
+    /// The one endpoint that a destination has, which is the case of a homeserver without workers.
+    pub(super) fn only_endpoint(&self, destination: &Destination) -> Option<&UpstreamAddress> {
+        let mut steps = destination.steps.iter();
+        let (Some(step), None) = (steps.next(), steps.next()) else { return None };
+        match self.upstreams.get(step.upstream.0)?.endpoints.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        }
+    }
+}
+
+/// The list while it is made.
+#[derive(Default)]
+struct Upstreams(Vec<ServedUpstream>);
+
+impl Upstreams {
+    fn add(&mut self, name: &str, server: Option<usize>, addresses: &[UpstreamAddress]) -> UpstreamId {
+        let endpoints =
+            addresses.iter().map(|address| ServedEndpoint { address: address.clone(), seat: Seat::of(address) });
+        self.0.push(ServedUpstream { name: name.to_owned(), server, endpoints: endpoints.collect() });
+        UpstreamId(self.0.len() - 1)
+    }
+
+    fn server(&mut self, index: usize, server: &Server) -> ServedServer {
+        let homeserver = self.add(HOMESERVER, Some(index), slice::from_ref(&server.homeserver));
+        let pools: Vec<_> =
+            server.pools.iter().map(|pool| self.add(&pool.name, Some(index), &pool.endpoints)).collect();
+        let routes = server.routes.iter().map(|rule| {
+            let pool = match rule.target {
+                RouteTarget::Homeserver => None,
+                RouteTarget::Pool(index) => server.pools.get(index).zip(pools.get(index)),
+            };
+            ServedRoute {
+                rule: rule.clone(),
+                upstream: pool.map_or(homeserver, |(_, id)| *id),
+                balance: pool.and_then(|(pool, _)| pool.balance).unwrap_or(Balance::RoundRobin),
+                to_workers: pool.is_some_and(|(pool, _)| !pool.serves.is_empty()),
+            }
+        });
+        let routes = routes.collect();
+        let mut service = |name, address: &Option<UpstreamAddress>| {
+            address.as_ref().map(|address| self.add(name, Some(index), slice::from_ref(address)))
+        };
+        ServedServer {
+            documents: Documents::new(server),
+            homeserver,
+            routes,
+            workers: Workers::new(&server.pools, &pools, homeserver),
+            mas: service("mas", &server.services.mas),
+            rtc_jwt: service("rtc_jwt", &server.services.rtc_jwt),
+            rtc_sfu: service("rtc_sfu", &server.services.rtc_sfu),
+            public_port: server.public_host.port,
+            public_host: server.public_host.host.clone(),
         }
     }
 }

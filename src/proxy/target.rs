@@ -15,8 +15,9 @@ pub(super) enum Access {
     Closed,
 }
 
-/// Public prefixes of the homeservers. Synapse, then tuwunel and continuwuity, whose OAuth issuer
-/// is the homeserver itself, with its discovery document.
+/// Public prefixes of the homeservers. Synapse's (Dendrite and Conduit have no more than the first),
+/// then those of tuwunel and continuwuity, whose OAuth issuer is the homeserver itself, with its
+/// discovery document.
 const PUBLIC: [&str; 9] = [
     "/_matrix",
     "/_synapse/client",
@@ -32,20 +33,74 @@ const PUBLIC: [&str; 9] = [
 /// Admin prefixes, closed unless a network is named.
 const ADMIN: [&str; 1] = ["/_synapse/admin"];
 
-/// The access of a path (without its query).
-pub(super) fn access(path: &str) -> Access {
-    let raw = prefix_access(path);
-    if !path.contains('%') && !path.contains("/.") && !path.contains("//") && !path.contains('\\') {
-        return raw;
-    }
-    raw.max(prefix_access(&normalised(path)))
+/// What no route opens that does not name it: unauthenticated or for machines, and a pattern as wide
+/// as `^/` was never meant for it.
+const PRIVATE: [&str; 4] = ["/_synapse/replication", "/_synapse/metrics", "/_synapse/mas", "/_dendrite"];
+
+/// Prefixes of the homeservers' APIs, public or not.
+const NAMESPACES: [&str; 6] =
+    ["/_matrix", "/_synapse", "/_dendrite", "/_tuwunel", "/_continuwuity", "/.well-known/matrix"];
+
+/// A path (without its query) in the two forms that count.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    raw: &'a str,
+    /// Unless it is the same.
+    normalised: Option<String>,
 }
 
-/// Whether a path belongs to the APIs of a homeserver: an apex site does not get it.
-pub(super) fn is_matrix(path: &str) -> bool {
-    const NAMESPACES: [&str; 5] = ["/_matrix", "/_synapse", "/_tuwunel", "/_continuwuity", "/.well-known/matrix"];
-    let decoded = normalised(path);
-    NAMESPACES.iter().any(|prefix| is_below(path, prefix) || is_below(&decoded, prefix))
+impl<'a> Target<'a> {
+    pub(super) fn new(path: &'a str) -> Self {
+        let plain = !path.contains('%') && !path.contains("/.") && !path.contains("//") && !path.contains('\\');
+        Self { raw: path, normalised: (!plain).then(|| normalised(path)) }
+    }
+
+    /// As the client wrote it.
+    pub(super) fn raw(&self) -> &'a str {
+        self.raw
+    }
+
+    /// Decoded once, without dot and empty segments.
+    pub(super) fn normalised(&self) -> &str {
+        self.normalised.as_deref().unwrap_or(self.raw)
+    }
+
+    /// The stricter access of the two.
+    pub(super) fn access(&self) -> Access {
+        let raw = prefix_access(self.raw);
+        self.normalised.as_deref().map_or(raw, |normalised| raw.max(prefix_access(normalised)))
+    }
+
+    /// Whether either belongs to the APIs of a homeserver: an apex site does not get it.
+    pub(super) fn is_matrix(&self) -> bool {
+        self.below(&NAMESPACES).is_some()
+    }
+
+    /// Whether either belongs to the admin API, for which [`Self::access`] may say something stricter.
+    pub(super) fn is_admin(&self) -> bool {
+        self.below(&ADMIN).is_some()
+    }
+
+    /// The private prefix that either is below.
+    pub(super) fn private(&self) -> Option<&'static str> {
+        self.below(&PRIVATE)
+    }
+
+    /// What `read` finds in both; nothing when they disagree. The homeserver alone knows what it makes
+    /// of such a path, so nobody else gets it.
+    pub(super) fn agreed<T: PartialEq>(&self, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let found = read(self.raw)?;
+        match &self.normalised {
+            Some(normalised) => (read(normalised).as_ref() == Some(&found)).then_some(found),
+            None => Some(found),
+        }
+    }
+
+    fn below(&self, prefixes: &[&'static str]) -> Option<&'static str> {
+        let normalised = self.normalised();
+        let mut prefixes = prefixes.iter().copied();
+        prefixes.find(|prefix| is_below(self.raw, prefix) || is_below(normalised, prefix))
+    }
 }
 
 fn prefix_access(path: &str) -> Access {
@@ -63,8 +118,8 @@ fn is_below(path: &str, prefix: &str) -> bool {
 }
 
 /// The path as a careless server may read it: decoded once, `.` and `..` resolved, empty segments
-/// dropped.
-pub(super) fn normalised(path: &str) -> String {
+/// dropped but for one at the end, which patterns look at.
+fn normalised(path: &str) -> String {
     let decoded = decode(path.as_bytes());
     let decoded = String::from_utf8_lossy(&decoded);
     let mut segments: Vec<&str> = Vec::new();
@@ -77,10 +132,12 @@ pub(super) fn normalised(path: &str) -> String {
             segment => segments.push(segment),
         }
     }
-    format!("/{}", segments.join("/"))
+    let end = if segments.is_empty() || !decoded.ends_with(['/', '\\']) { "" } else { "/" };
+    format!("/{}{end}", segments.join("/"))
 }
 
-fn decode(path: &[u8]) -> Vec<u8> {
+/// Percent-decoded once; what is no escape stays.
+pub(super) fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let [first, tail @ ..] = rest {
@@ -135,18 +192,44 @@ mod tests {
             ("//_synapse/admin", Closed),
             ("/_tuwunel/sso/x", Public),
         ] {
-            assert_eq!(access(path), expected, "{path}");
+            assert_eq!(Target::new(path).access(), expected, "{path}");
         }
     }
 
     #[test]
     fn an_apex_site_gets_nothing_of_matrix() {
         for path in ["/_matrix/x", "/_synapse/admin", "/.well-known/matrix/client", "/x/../_matrix/y", "/%5fmatrix/x"] {
-            assert!(is_matrix(path), "{path}");
+            assert!(Target::new(path).is_matrix(), "{path}");
         }
         for path in ["/", "/index.html", "/.well-known/webfinger", "/blog/_matrix"] {
-            assert!(!is_matrix(path), "{path}");
+            assert!(!Target::new(path).is_matrix(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_finding_counts_when_both_forms_have_it() {
+        let ends_in_x = |path: &str| path.ends_with("/x").then_some(());
+        for (path, expected) in [
+            ("/a/x", true),
+            ("/%61/x", true),
+            ("/a/%78", false),
+            ("/a/y", false),
+            ("/a/x/../y", false),
+            ("/a/y/..%2fx", false),
+            ("/a/y%2fx", false),
+        ] {
+            assert_eq!(Target::new(path).agreed(ends_in_x).is_some(), expected, "{path}");
+        }
+        assert_eq!(Target::new("/a/%2e/").normalised(), "/a/");
+        assert_eq!(Target::new("/%2e/").normalised(), "/");
+    }
+
+    #[test]
+    fn private_prefixes_are_known_in_disguise() {
+        for path in ["/_synapse/replication/x", "/x/%2e%2e/_synapse/mas", "/_dendrite/admin", "//_synapse/metrics"] {
+            assert!(Target::new(path).private().is_some(), "{path}");
+        }
+        assert_eq!(Target::new("/_synapse/client/x").private(), None);
     }
 
     proptest! {
@@ -154,7 +237,7 @@ mod tests {
         fn an_admin_path_never_passes_as_public(noise in r"([/\\][a-z.%0-9]{0,6}){0,3}", dots in 0_usize..6) {
             let path = format!("/_matrix{noise}{}/_synapse/admin/x", "/%2e%2E".repeat(dots));
             let escapes = normalised(&path).starts_with("/_synapse/admin");
-            prop_assert!(!escapes || access(&path) != Access::Public, "{}", path);
+            prop_assert!(!escapes || Target::new(&path).access() != Access::Public, "{}", path);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::downstream::Downstream;
 use crate::net::stream::Stream;
+use crate::upstream::Lease;
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::io;
@@ -12,11 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirec
 use tokio::time::{Instant, sleep_until};
 
 /// The upstream's side of a connection that has switched.
-#[derive(Debug)]
 pub(super) struct Upgraded {
     pub(super) stream: Stream,
     /// What it has sent already.
     pub(super) early: BytesMut,
+    /// Held to the end.
+    pub(super) lease: Lease,
 }
 
 /// Joins both sides until one ends, or nothing moves for `patience` (WebSockets send pings).
@@ -26,7 +28,7 @@ pub(super) async fn join(
     upgraded: Upgraded,
     patience: Duration,
 ) -> io::Result<()> {
-    let Upgraded { stream: mut upstream, early: answer } = upgraded;
+    let Upgraded { stream: mut upstream, early: answer, lease: _lease } = upgraded;
     let moved = Cell::new(Instant::now());
     let joined = async {
         upstream.write_all(&early).await?;

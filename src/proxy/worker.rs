@@ -1,5 +1,6 @@
 //! A worker: one thread, one current-thread runtime, its own upstream connections.
 
+use super::choice::Turns;
 use super::connection;
 use super::date::DateLine;
 use super::identity::RequestIds;
@@ -67,6 +68,7 @@ impl Worker {
             date: DateLine::new(self.shared.clock.clone()),
             shared: self.shared,
             pools: Pools::default(),
+            turns: Turns::default(),
             linger,
             request_ids: RequestIds::new(),
         });

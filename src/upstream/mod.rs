@@ -9,6 +9,7 @@
 //! Before each upstream stands a [`Gate`]: while the upstream is down, requests wait there, bounded,
 //! and nothing but `/health` is sent to it.
 
+pub mod balance;
 mod budget;
 mod connect;
 mod connection;
@@ -26,4 +27,4 @@ pub use connection::{AnswerBodyError, Connection, Exchange, SendError};
 pub use gate::{Gate, Refused, Turn, Waiting};
 pub use outages::Commons;
 pub use outbound::{Outbound, Source};
-pub use pool::Pool;
+pub use pool::{Lease, Pool};

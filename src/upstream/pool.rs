@@ -1,5 +1,6 @@
 //! The idle connections of one worker to one endpoint.
 
+use super::balance::EndpointState;
 use super::connect::{ConnectError, connect};
 use super::connection::{Connection, Exchange};
 use super::gate::Gate;
@@ -8,6 +9,7 @@ use crate::config::UpstreamAddress;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,8 +27,26 @@ pub struct Pool {
     address: UpstreamAddress,
     gate: Rc<Gate>,
     idle: RefCell<VecDeque<Idle>>,
+    busy: Cell<usize>,
     /// Where the name led when it was last asked, for when nobody answers.
     resolved: Cell<Option<SocketAddr>>,
+}
+
+/// A request under way at an endpoint.
+pub struct Lease(Rc<Pool>);
+
+impl Deref for Lease {
+    type Target = Rc<Pool>;
+
+    fn deref(&self) -> &Rc<Pool> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get().saturating_sub(1));
+    }
 }
 
 #[derive(Debug)]
@@ -38,7 +58,7 @@ struct Idle {
 impl Pool {
     /// A pool without connections.
     pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
-        Self { address, gate, idle: RefCell::default(), resolved: Cell::new(None) }
+        Self { address, gate, idle: RefCell::default(), busy: Cell::new(0), resolved: Cell::new(None) }
     }
 
     /// Where requests wait while the endpoint is down.
@@ -49,6 +69,17 @@ impl Pool {
     /// Where it connects to.
     pub fn address(&self) -> &UpstreamAddress {
         &self.address
+    }
+
+    /// Whether requests may go there now, as far as is known, and how many are under way.
+    pub fn state(&self) -> EndpointState {
+        EndpointState { up: self.gate.is_open(), in_flight: self.busy.get() }
+    }
+
+    /// Counts a request as under way until the lease is dropped.
+    pub fn lease(self: &Rc<Self>) -> Lease {
+        self.busy.set(self.busy.get() + 1);
+        Lease(Rc::clone(self))
     }
 
     /// The most recently used live connection: the others may age out.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 13] = [
     &[],
     &["run"],
     &["demo"],
@@ -13,6 +13,8 @@ const COMMANDS: [&[&str]; 11] = [
     &["check"],
     &["config"],
     &["config", "show"],
+    &["workers"],
+    &["workers", "show"],
     &["certs"],
     &["certs", "root"],
     &["completion"],
@@ -71,6 +73,7 @@ fn usage_errors() {
         &["check", "--ca-file", "/does/not/exist", "hs.invalid"],
         &["check", "--explain", "no.such.finding"],
         &["config"],
+        &["workers"],
         &["certs"],
         &["completion"],
         &["completion", "cmd.exe"],
@@ -98,7 +101,13 @@ fn the_manual_page_renders_without_a_warning() {
     for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "CONFIGURATION OPTIONS", "ENVIRONMENT", "FILES"] {
         assert!(text.lines().any(|line| line == heading), "no {heading} in {text}");
     }
-    for words in ["vestibule config show", "vestibule check [SERVER_NAME]", "--connect-to", "VESTIBULE_STATE_DIR"] {
+    for words in [
+        "vestibule config show",
+        "vestibule workers show",
+        "vestibule check [SERVER_NAME]",
+        "--connect-to",
+        "VESTIBULE_STATE_DIR",
+    ] {
         assert!(text.contains(words), "no {words} in {text}");
     }
     assert_eq!(text.matches("--acme-directory").count(), 1, "the shared options stand there once");

@@ -4,6 +4,7 @@ use super::{Rates, Verdict, claimed_origin};
 use crate::http1::Fields;
 use crate::net::client::ClientKey;
 use crate::proxy::error::ProxyError;
+use crate::proxy::target::Target;
 use tokio::time::{Instant, sleep};
 
 /// A request as far as rates look at it.
@@ -14,7 +15,7 @@ pub(in crate::proxy) struct Arriving<'a> {
     pub client: ClientKey,
     /// Whether it is an OPTIONS.
     pub preflight: bool,
-    /// The decoded path, which the homeserver acts on.
+    /// The raw path.
     pub path: &'a str,
     pub fields: &'a Fields,
 }
@@ -39,7 +40,7 @@ impl Rates {
         if preflight || !self.limits(class) {
             return Ok(Admitted { class, client, origin: None });
         }
-        let origin = claimed_origin(path, fields.all("authorization"));
+        let origin = claimed_origin(Target::new(path).normalised(), fields.all("authorization"));
         match self.check(Instant::now(), class, client, origin) {
             Verdict::Pass => {}
             Verdict::Delay(delay) => sleep(delay).await,

@@ -131,6 +131,11 @@ impl Gate {
         Rc::new(Self { open, inner, address, commons, metrics, ask, keeper })
     }
 
+    /// Whether requests go through without waiting.
+    pub fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
     /// A turn for one request. Costs nothing until [`Turn::come`] finds the gate closed.
     pub fn turn(self: &Rc<Self>, waiting: Waiting) -> Turn {
         Turn { gate: Rc::clone(self), waiting, hold: None }
