@@ -7,6 +7,7 @@
 mod answers;
 mod arrivals;
 mod http1;
+mod http2;
 mod origin;
 mod rules;
 mod wire;
@@ -140,6 +141,27 @@ fn run_http1(target: &Target, origin: &Origin) -> Outcome {
     Outcome { rows, strays }
 }
 
+/// Runs the HTTP/2 probes against `target`, behind which `origin` stands.
+fn run_http2(target: &Target, origin: &Origin) -> Outcome {
+    let probes = http2::table();
+    let verdicts = run(FAMILY, async {
+        all(probes.clone(), |probe| {
+            let target = target.clone();
+            async move { probe.run(&target).await }
+        })
+        .await
+    });
+    settle(origin);
+    let record = origin.record();
+    let judged = |(probe, verdict): (http2::Probe, Result<Seen, Failure>)| Row {
+        id: probe.id,
+        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
+    };
+    let rows: Vec<Row> = probes.into_iter().zip(verdicts).map(judged).collect();
+    let strays = strays(&record, &rows);
+    Outcome { rows, strays }
+}
+
 /// Waits until nothing more arrives.
 fn settle(origin: &Origin) {
     let arrived = || origin.record().raw.iter().map(Vec::len).sum::<usize>();
@@ -183,4 +205,11 @@ fn http1() {
     let origin = plain_origin();
     let ours = Ours::before(&origin);
     run_http1(&ours.target, &origin).assert_passed("HTTP/1.1", 120);
+}
+
+#[test]
+fn http2() {
+    let origin = plain_origin();
+    let ours = Ours::before(&origin);
+    run_http2(&ours.target, &origin).assert_passed("HTTP/2", 60);
 }
