@@ -6,6 +6,7 @@
 
 mod answers;
 mod arrivals;
+mod faults;
 mod http1;
 mod http2;
 mod origin;
@@ -162,6 +163,27 @@ fn run_http2(target: &Target, origin: &Origin) -> Outcome {
     Outcome { rows, strays }
 }
 
+/// Runs the homeserver faults against `target`, behind which `origin` stands.
+fn run_faults(target: &Target, origin: &Origin) -> Outcome {
+    let probes = faults::table();
+    let verdicts = run(FAMILY, async {
+        all(probes.clone(), |probe| {
+            let target = target.clone();
+            async move { probe.run(&target).await }
+        })
+        .await
+    });
+    settle(origin);
+    let record = origin.record();
+    let judged = |(probe, verdict): (faults::Probe, Result<Seen, Failure>)| Row {
+        id: probe.id,
+        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
+    };
+    let rows: Vec<Row> = probes.into_iter().zip(verdicts).map(judged).collect();
+    let strays = strays(&record, &rows);
+    Outcome { rows, strays }
+}
+
 /// Waits until nothing more arrives.
 fn settle(origin: &Origin) {
     let arrived = || origin.record().raw.iter().map(Vec::len).sum::<usize>();
@@ -212,4 +234,11 @@ fn http2() {
     let origin = plain_origin();
     let ours = Ours::before(&origin);
     run_http2(&ours.target, &origin).assert_passed("HTTP/2", 60);
+}
+
+#[test]
+fn homeserver_faults() {
+    let origin = Origin::start(faults::answering());
+    let ours = Ours::before(&origin);
+    run_faults(&ours.target, &origin).assert_passed("homeserver faults", 29);
 }
