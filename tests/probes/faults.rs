@@ -20,6 +20,9 @@ const PROMPT: Duration = Duration::from_secs(6);
 /// A first byte that comes later has been waiting somewhere.
 const AT_ONCE: Duration = Duration::from_millis(1_000);
 
+/// Longer than an origin here waits before it does something to a connection that is idle.
+const SETTLED: Duration = Duration::from_millis(100);
+
 /// Stands in every byte that must not come back.
 const LEAK: &[u8] = b"LEAK";
 
@@ -37,17 +40,22 @@ enum Want {
 /// One probe.
 #[derive(Clone)]
 pub struct Probe {
-    pub id: &'static str,
+    id: &'static str,
     method: &'static str,
     /// Whether an ordinary request goes before on the same connection, so that the proxy has one to reuse.
     warm: bool,
+    /// Whether it leaves a connection behind that no proxy can know to be bad, so that others must not meet it.
+    alone: bool,
     /// Whether half the request's body is kept back.
     held_back: bool,
     answer: Answer,
     want: Want,
     attempts: usize,
-    look: Option<fn(&Got) -> Result<(), String>>,
+    look: Option<Look>,
 }
+
+/// What else must hold for what came back.
+type Look = fn(&Got) -> Result<(), String>;
 
 #[derive(Clone)]
 enum Answer {
@@ -79,6 +87,7 @@ fn fault(id: &'static str, bytes: impl AsRef<[u8]>) -> Probe {
         id,
         method: "GET",
         warm: false,
+        alone: false,
         held_back: false,
         answer: Answer::Steps(vec![Step::Send(bytes.as_ref().to_vec())]),
         want: Want::Status(&[502]),
@@ -120,6 +129,11 @@ impl Probe {
         self
     }
 
+    fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     fn status(mut self, statuses: &'static [u16]) -> Self {
         self.want = Want::Status(statuses);
         self
@@ -135,7 +149,7 @@ impl Probe {
         self
     }
 
-    fn look(mut self, look: fn(&Got) -> Result<(), String>) -> Self {
+    fn look(mut self, look: Look) -> Self {
         self.look = Some(look);
         self
     }
@@ -248,7 +262,8 @@ fn bodies() -> Vec<Probe> {
         ok("answer-surplus-later", HELLO, "hello")
             .then(Step::Pause(Duration::from_millis(30)))
             .send("LEAK")
-            .body(b"hello"),
+            .body(b"hello")
+            .alone(),
     ]
 }
 
@@ -287,8 +302,8 @@ fn reuse() -> Vec<Probe> {
         reused("reused-closed-post", "POST"),
         reused("reused-closed-put", "PUT"),
         // An end that came before the request was sent costs nobody anything.
-        fault("idle-closed-get", "").answers(Answer::EndAfterFirst).status(&[200]),
-        fault("idle-closed-post", "").answers(Answer::EndAfterFirst).method("POST").status(&[200]),
+        fault("idle-closed-get", "").answers(Answer::EndAfterFirst).alone().status(&[200]),
+        fault("idle-closed-post", "").answers(Answer::EndAfterFirst).alone().method("POST").status(&[200]),
     ]
 }
 
@@ -313,7 +328,7 @@ pub fn answering() -> impl Fn(&Request, usize) -> Script {
 }
 
 impl Probe {
-    pub async fn run(&self, target: &Target) -> Result<Seen, Failure> {
+    async fn send_and_judge(&self, target: &Target) -> Result<Seen, Failure> {
         let mut saw = Vec::new();
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let name = if protocol == Protocol::Http1 { "h1" } else { "h2" };
@@ -322,10 +337,14 @@ impl Probe {
             if self.warm {
                 let got = client.ask("GET", &self.path("before"), false).await.map_err(fail)?;
                 self.check_own(&got, "before").map_err(fail)?;
-                tokio::time::sleep(Duration::from_millis(80)).await;
+                tokio::time::sleep(SETTLED).await;
             }
             let got = client.ask(self.method, &self.path(name), self.held_back).await.map_err(fail)?;
             self.judge(&got).map_err(|why| fail(format!("{}{why}", got.described())))?;
+            if self.alone {
+                // What the homeserver does late to the connection has happened by then.
+                tokio::time::sleep(SETTLED).await;
+            }
             // Whatever the homeserver said too much must not come to whoever asks next.
             if !client.can_go_on() || (self.held_back && protocol == Protocol::Http1) {
                 client = Client::connect(target, protocol).await.map_err(fail)?;
@@ -362,22 +381,6 @@ impl Probe {
             return Err(String::new());
         }
         self.look.map_or(Ok(()), |look| look(got).map_err(|why| format!(": {why}")))
-    }
-
-    /// What arrived, once everything has.
-    pub fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
-        let fail = |saw: String| Err(Failure { wanted: self.wanted(), saw });
-        if let Some(fault) = record.faults_of(self.id).first() {
-            return fail(format!("at the origin: {fault}"));
-        }
-        for phase in ["h1", "h2"] {
-            let path = self.path(phase);
-            let attempts = record.of(self.id).iter().filter(|request| request.target == path).count();
-            if !(1..=self.attempts).contains(&attempts) {
-                return fail(format!("{phase}: the origin was asked {attempts} times"));
-            }
-        }
-        Ok(())
     }
 
     fn wanted(&self) -> String {
@@ -533,5 +536,34 @@ async fn ask_http2(
         body: seen.data,
         over,
         first_byte,
+    }
+}
+
+impl super::Probe for Probe {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn run(&self, target: &Target) -> impl Future<Output = Result<Seen, Failure>> + Send {
+        self.send_and_judge(target)
+    }
+
+    fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
+        let fail = |saw: String| Err(Failure { wanted: self.wanted(), saw });
+        if let Some(fault) = record.faults_of(self.id).first() {
+            return fail(format!("at the origin: {fault}"));
+        }
+        for phase in ["h1", "h2"] {
+            let path = self.path(phase);
+            let attempts = record.of(self.id).iter().filter(|request| request.target == path).count();
+            if !(1..=self.attempts).contains(&attempts) {
+                return fail(format!("{phase}: the origin was asked {attempts} times"));
+            }
+        }
+        Ok(())
+    }
+
+    fn alone(&self) -> bool {
+        self.alone
     }
 }

@@ -7,6 +7,7 @@
 mod answers;
 mod arrivals;
 mod faults;
+mod floods;
 mod http1;
 mod http2;
 mod origin;
@@ -16,6 +17,7 @@ mod wire;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::future::Future;
+use std::thread;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -23,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::support::eventually::settled;
 use crate::support::front::Front;
 use crate::support::http2::run;
-use origin::{Origin, Script, Step, echo};
+use origin::{Origin, Record, Script, Step, echo};
 use wire::Target;
 
 /// All of a family; the slowest probe of one takes seconds.
@@ -86,20 +88,53 @@ impl Outcome {
     }
 }
 
-/// Runs `probes`, several at a time, and returns the verdicts in the order of the table.
-async fn all<P, F>(probes: Vec<P>, probe: impl Fn(P) -> F) -> Vec<Result<Seen, Failure>>
-where
-    F: Future<Output = Result<Seen, Failure>> + Send + 'static,
-{
-    let count = probes.len();
-    let mut verdicts: Vec<Option<Result<Seen, Failure>>> = (0..count).map(|_| None).collect();
+/// What the families but the floods have in common.
+trait Probe: Clone + Send + Sync + 'static {
+    fn id(&self) -> &'static str;
+
+    /// Sends it, and judges what comes back.
+    fn run(&self, target: &Target) -> impl Future<Output = Result<Seen, Failure>> + Send;
+
+    /// Judges what arrived, once everything has.
+    fn judge_origin(&self, record: &Record) -> Result<(), Failure>;
+
+    /// Whether no other may be under way.
+    fn alone(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a family against `target`, behind which `origin` stands; the rows are in the order of the table.
+fn run_all<P: Probe>(table: Vec<P>, target: &Target, origin: &Origin) -> Outcome {
+    let (alone, together): (Vec<_>, Vec<_>) = table.into_iter().partition(P::alone);
+    let verdicts = run(FAMILY, async {
+        let mut verdicts = several(&together, target).await;
+        for probe in &alone {
+            verdicts.push(probe.run(target).await);
+        }
+        verdicts
+    });
+    settle(origin);
+    let record = origin.record();
+    let judged = |(probe, verdict): (&P, Result<Seen, Failure>)| Row {
+        id: probe.id(),
+        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
+    };
+    let rows: Vec<Row> = together.iter().chain(&alone).zip(verdicts).map(judged).collect();
+    let strays = strays(&record, &rows);
+    Outcome { rows, strays }
+}
+
+/// Runs `probes`, some at a time, and returns the verdicts in their order.
+async fn several<P: Probe>(probes: &[P], target: &Target) -> Vec<Result<Seen, Failure>> {
+    let mut verdicts: Vec<Option<Result<Seen, Failure>>> = probes.iter().map(|_| None).collect();
     let mut running = JoinSet::new();
-    let mut queue = probes.into_iter().enumerate();
+    let mut queue = probes.iter().cloned().enumerate();
     loop {
         while running.len() < AT_ONCE {
-            let Some((at, next)) = queue.next() else { break };
-            let next = probe(next);
-            running.spawn(async move { (at, next.await) });
+            let Some((at, probe)) = queue.next() else { break };
+            let target = target.clone();
+            running.spawn(async move { (at, probe.run(&target).await) });
         }
         let Some(done) = running.join_next().await else { break };
         let (at, verdict) = done.expect("no probe panics");
@@ -121,69 +156,6 @@ fn websocket() -> Script {
     Script { early: false, steps: vec![Step::Send(answer.to_vec()), Step::Hang] }
 }
 
-/// Runs the HTTP/1.1 probes against `target`, behind which `origin` stands.
-fn run_http1(target: &Target, origin: &Origin) -> Outcome {
-    let probes = http1::table();
-    let verdicts = run(FAMILY, async {
-        all(probes.clone(), |probe| {
-            let target = target.clone();
-            async move { probe.run(&target).await }
-        })
-        .await
-    });
-    settle(origin);
-    let record = origin.record();
-    let judged = |(probe, verdict): (http1::Probe, Result<Seen, Failure>)| Row {
-        id: probe.id,
-        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
-    };
-    let rows: Vec<Row> = probes.into_iter().zip(verdicts).map(judged).collect();
-    let strays = strays(&record, &rows);
-    Outcome { rows, strays }
-}
-
-/// Runs the HTTP/2 probes against `target`, behind which `origin` stands.
-fn run_http2(target: &Target, origin: &Origin) -> Outcome {
-    let probes = http2::table();
-    let verdicts = run(FAMILY, async {
-        all(probes.clone(), |probe| {
-            let target = target.clone();
-            async move { probe.run(&target).await }
-        })
-        .await
-    });
-    settle(origin);
-    let record = origin.record();
-    let judged = |(probe, verdict): (http2::Probe, Result<Seen, Failure>)| Row {
-        id: probe.id,
-        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
-    };
-    let rows: Vec<Row> = probes.into_iter().zip(verdicts).map(judged).collect();
-    let strays = strays(&record, &rows);
-    Outcome { rows, strays }
-}
-
-/// Runs the homeserver faults against `target`, behind which `origin` stands.
-fn run_faults(target: &Target, origin: &Origin) -> Outcome {
-    let probes = faults::table();
-    let verdicts = run(FAMILY, async {
-        all(probes.clone(), |probe| {
-            let target = target.clone();
-            async move { probe.run(&target).await }
-        })
-        .await
-    });
-    settle(origin);
-    let record = origin.record();
-    let judged = |(probe, verdict): (faults::Probe, Result<Seen, Failure>)| Row {
-        id: probe.id,
-        verdict: verdict.and_then(|seen| probe.judge_origin(&record).map(|()| seen)),
-    };
-    let rows: Vec<Row> = probes.into_iter().zip(verdicts).map(judged).collect();
-    let strays = strays(&record, &rows);
-    Outcome { rows, strays }
-}
-
 /// Waits until nothing more arrives.
 fn settle(origin: &Origin) {
     let arrived = || origin.record().raw.iter().map(Vec::len).sum::<usize>();
@@ -191,7 +163,7 @@ fn settle(origin: &Origin) {
 }
 
 /// Faults at the origin that carry no row's mark.
-fn strays(record: &origin::Record, rows: &[Row]) -> Vec<String> {
+fn strays(record: &Record, rows: &[Row]) -> Vec<String> {
     let known: usize = rows.iter().map(|row| record.faults_of(row.id).len()).sum();
     if known >= record.faults.len() {
         return Vec::new();
@@ -205,20 +177,22 @@ fn strays(record: &origin::Record, rows: &[Row]) -> Vec<String> {
 
 /// vestibule in front of `origin`.
 struct Ours {
-    front: Front,
     target: Target,
+    _front: Front,
 }
 
 impl Ours {
     #[track_caller]
     fn before(origin: &Origin) -> Self {
         // The hold would make every outage a wait; what it does has tests of its own.
-        let limits =
-            "[limits]\nfirst_byte_timeout = \"2s\"\nhold = { federation = \"0s\", key = \"0s\", client = \"0s\" }\n";
-        let mut front = Front::at(&format!("http://{}", origin.address), limits);
+        let limits = format!(
+            "[limits]\nfirst_byte_timeout = \"2s\"\nheader_timeout = \"{}s\"\n\
+             hold = {{ federation = \"0s\", key = \"0s\", client = \"0s\" }}\n",
+            floods::HEADER_TIMEOUT.as_secs()
+        );
+        let mut front = Front::at(&format!("http://{}", origin.address), &limits);
         let process = front.vestibule().process().id();
-        let target = Target::new("vestibule", front.https(), &front.root(), process);
-        Self { front, target }
+        Self { target: Target::new("vestibule", front.https(), &front.root(), process), _front: front }
     }
 }
 
@@ -226,19 +200,44 @@ impl Ours {
 fn http1() {
     let origin = plain_origin();
     let ours = Ours::before(&origin);
-    run_http1(&ours.target, &origin).assert_passed("HTTP/1.1", 120);
+    run_all(http1::table(), &ours.target, &origin).assert_passed("HTTP/1.1", 120);
 }
 
 #[test]
 fn http2() {
     let origin = plain_origin();
     let ours = Ours::before(&origin);
-    run_http2(&ours.target, &origin).assert_passed("HTTP/2", 60);
+    run_all(http2::table(), &ours.target, &origin).assert_passed("HTTP/2", 60);
 }
 
 #[test]
 fn homeserver_faults() {
     let origin = Origin::start(faults::answering());
     let ours = Ours::before(&origin);
-    run_faults(&ours.target, &origin).assert_passed("homeserver faults", 29);
+    run_all(faults::table(), &ours.target, &origin).assert_passed("homeserver faults", 29);
+}
+
+/// Each flood has a vestibule of its own, whose memory tells of nothing else.
+#[test]
+fn floods() {
+    let table = floods::table();
+    let some = |floods: &[floods::Flood]| -> Vec<Row> {
+        let one = |flood: &floods::Flood| {
+            let origin = Origin::start(floods::answering);
+            let ours = Ours::before(&origin);
+            run(FAMILY, flood.run(&ours.target, &origin))
+        };
+        floods.iter().map(one).collect()
+    };
+    let rows: Vec<Row> = thread::scope(|scope| {
+        let lanes: Vec<_> = table.chunks(4).map(|lane| scope.spawn(move || some(lane))).collect();
+        lanes.into_iter().flat_map(|lane| lane.join().expect("no flood panics")).collect()
+    });
+    for row in &rows {
+        match &row.verdict {
+            Ok(Seen(saw)) => println!("  {:20} {saw}", row.id),
+            Err(failure) => println!("  {:20} ✗ {}", row.id, failure.saw),
+        }
+    }
+    Outcome { rows, strays: Vec::new() }.assert_passed("floods", 14);
 }

@@ -36,7 +36,7 @@ type Look = fn(&[Answer]) -> Result<(), String>;
 /// One probe.
 #[derive(Clone)]
 pub struct Probe {
-    pub id: &'static str,
+    id: &'static str,
     send: Vec<Out>,
     to_head: Vec<usize>,
     /// The end of the connection without an answer will do.
@@ -139,7 +139,7 @@ impl Probe {
         self
     }
 
-    pub async fn run(&self, target: &Target) -> Result<Seen, Failure> {
+    async fn send_and_judge(&self, target: &Target) -> Result<Seen, Failure> {
         let fail = |saw: String| Failure { wanted: self.wanted(), saw };
         let mut wire = Wire::connect(target, Protocol::Http1).await.map_err(fail)?;
         for out in &self.send {
@@ -202,11 +202,6 @@ impl Probe {
         self.look.map_or(Ok(()), |look| look(answers).map_err(|why| format!(": {why}")))
     }
 
-    /// What arrived, once everything has.
-    pub fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
-        self.origin.judge(self.id, record).map_err(|saw| Failure { wanted: self.wanted(), saw })
-    }
-
     fn wanted(&self) -> String {
         let set = |statuses: &[u16]| statuses.iter().map(u16::to_string).collect::<Vec<_>>().join("/");
         let mut wanted = match &self.want {
@@ -266,4 +261,18 @@ fn expand(text: &[u8], id: &str) -> Vec<u8> {
 /// Every probe of HTTP/1.1.
 pub fn table() -> Vec<Probe> {
     [framing::table(), heads::table(), hosts::table(), hops::table()].concat()
+}
+
+impl super::Probe for Probe {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn run(&self, target: &Target) -> impl Future<Output = Result<Seen, Failure>> + Send {
+        self.send_and_judge(target)
+    }
+
+    fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
+        self.origin.judge(self.id, record).map_err(|saw| Failure { wanted: self.wanted(), saw })
+    }
 }

@@ -38,7 +38,7 @@ pub enum Want {
 /// One probe.
 #[derive(Clone)]
 pub struct Probe {
-    pub id: &'static str,
+    id: &'static str,
     /// Whether it begins as every client does.
     greets: bool,
     send: Vec<Out>,
@@ -206,7 +206,7 @@ impl Probe {
         self.origin(Origin::Requests(1, look))
     }
 
-    pub async fn run(&self, target: &Target) -> Result<Seen, Failure> {
+    async fn send_and_judge(&self, target: &Target) -> Result<Seen, Failure> {
         let fail = |saw: String| Failure { wanted: self.wanted(), saw };
         let connecting = async {
             match self.greets {
@@ -275,11 +275,6 @@ impl Probe {
         words.join(" ")
     }
 
-    /// What arrived, once everything has.
-    pub fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
-        self.origin.judge(self.id, record).map_err(|saw| Failure { wanted: self.wanted(), saw })
-    }
-
     fn wanted(&self) -> String {
         let statuses = |set: &[u16]| set.iter().map(u16::to_string).collect::<Vec<_>>().join("/");
         let codes = |set: &[u32]| set.iter().map(u32::to_string).collect::<Vec<_>>().join("/");
@@ -300,4 +295,18 @@ impl Probe {
 /// Every probe of HTTP/2.
 pub fn table() -> Vec<Probe> {
     [fields::table(), frames::table()].concat()
+}
+
+impl super::Probe for Probe {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn run(&self, target: &Target) -> impl Future<Output = Result<Seen, Failure>> + Send {
+        self.send_and_judge(target)
+    }
+
+    fn judge_origin(&self, record: &Record) -> Result<(), Failure> {
+        self.origin.judge(self.id, record).map_err(|saw| Failure { wanted: self.wanted(), saw })
+    }
 }
