@@ -11,6 +11,7 @@ mod floods;
 mod http1;
 mod http2;
 mod origin;
+mod peers;
 mod rules;
 mod wire;
 
@@ -175,6 +176,16 @@ fn strays(record: &Record, rows: &[Row]) -> Vec<String> {
     strays.map(|fault| format!("{} in {}", fault.what, rules::shown(&String::from_utf8_lossy(&fault.bytes)))).collect()
 }
 
+/// Limits that let a test see what happens at their end.
+fn limits() -> String {
+    // The hold would make every outage a wait; what it does has tests of its own.
+    format!(
+        "[limits]\nfirst_byte_timeout = \"2s\"\nheader_timeout = \"{}s\"\n\
+         hold = {{ federation = \"0s\", key = \"0s\", client = \"0s\" }}\n",
+        floods::HEADER_TIMEOUT.as_secs()
+    )
+}
+
 /// vestibule in front of `origin`.
 struct Ours {
     target: Target,
@@ -184,13 +195,7 @@ struct Ours {
 impl Ours {
     #[track_caller]
     fn before(origin: &Origin) -> Self {
-        // The hold would make every outage a wait; what it does has tests of its own.
-        let limits = format!(
-            "[limits]\nfirst_byte_timeout = \"2s\"\nheader_timeout = \"{}s\"\n\
-             hold = {{ federation = \"0s\", key = \"0s\", client = \"0s\" }}\n",
-            floods::HEADER_TIMEOUT.as_secs()
-        );
-        let mut front = Front::at(&format!("http://{}", origin.address), &limits);
+        let mut front = Front::at(&format!("http://{}", origin.address), &limits());
         let process = front.vestibule().process().id();
         Self { target: Target::new("vestibule", front.https(), &front.root(), process), _front: front }
     }

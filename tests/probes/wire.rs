@@ -1,7 +1,7 @@
 //! One TLS connection to a proxy: exactly these bytes out, every byte that comes back kept.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,6 +162,3 @@ async fn write_all(writer: &mut WriteHalf<TlsStream<TcpStream>>, bytes: &[u8]) -
     writer.write_all(bytes).await?;
     writer.flush().await
 }
-
-/// Where the roots of a target are, for what asks by other means.
-pub type Roots = PathBuf;
