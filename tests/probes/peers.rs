@@ -150,8 +150,8 @@ http {{
     server_tokens off;
     client_header_timeout {header_timeout}s;
     upstream homeserver {{ server {origin}; keepalive 16; }}
-    map $http_upgrade $upgrade {{ default ""; websocket websocket; }}
-    map $http_upgrade $connection {{ default ""; websocket upgrade; }}
+    map $http_upgrade $passed_upgrade {{ default ""; websocket websocket; }}
+    map $http_upgrade $passed_connection {{ default ""; websocket upgrade; }}
     server {{
         listen {address} ssl http2;
         server_name {NAME} {PUBLIC};
@@ -161,8 +161,8 @@ http {{
         location ~ ^(/_matrix|/_synapse/client) {{
             proxy_pass http://homeserver;
             proxy_http_version 1.1;
-            proxy_set_header Connection $connection;
-            proxy_set_header Upgrade $upgrade;
+            proxy_set_header Connection $passed_connection;
+            proxy_set_header Upgrade $passed_upgrade;
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header Host $http_host;
