@@ -44,7 +44,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes)
+        probes) # In Debian they are services too, which begin to run as soon as they are installed.
             needs nginx-light nginx
             needs haproxy haproxy
             needs caddy caddy

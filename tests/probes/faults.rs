@@ -15,13 +15,13 @@ use crate::support::front::NAME;
 use crate::support::h2_frames::{DATA, END_HEADERS, END_STREAM, HEADERS, fields, frame};
 
 /// The limit on waiting for an answer is two seconds in these tests; all else is prompt.
-const PROMPT: Duration = Duration::from_secs(6);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// A first byte that comes later has been waiting somewhere.
-const AT_ONCE: Duration = Duration::from_millis(1_000);
+const AT_ONCE: Duration = Duration::from_millis(2_000);
 
 /// Longer than an origin here waits before it does something to a connection that is idle.
-const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// Stands in every byte that must not come back.
 const LEAK: &[u8] = b"LEAK";
@@ -245,7 +245,7 @@ fn bodies() -> Vec<Probe> {
         chunked("answer-trailers-10", &format!("5\r\nhello\r\n0\r\n{}\r\n", "X-Trailer: LEAK\r\n".repeat(10)))
             .body(b"hello"),
         chunked("answer-trickle", "5\r\nfirst\r\n")
-            .then(Step::Pause(Duration::from_millis(1_500)))
+            .then(Step::Pause(Duration::from_millis(2_500)))
             .send("4\r\nlast\r\n0\r\n\r\n")
             .body(b"firstlast")
             .look(|got| match got.first_byte {

@@ -167,6 +167,9 @@ impl Conversation {
             let head = self.request(true).await?;
             let script = (self.answering)(&head, answered);
             if !script.early {
+                if !head.whole && head.value("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+                    self.socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                }
                 self.request(false).await?;
             }
             let mut read = !script.early;
@@ -272,11 +275,8 @@ impl Conversation {
 
 /// The ordinary answer: the target comes back, so that an answer to another request shows.
 pub fn echo(request: &Request) -> Script {
-    let body = &request.target;
-    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
-    if request.method != "HEAD" {
-        answer.push_str(body);
-    }
-    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect();
-    Script { early: false, steps: vec![Step::Send(latin1(&answer))] }
+    let body: Vec<u8> = request.target.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+    let answer = if request.method == "HEAD" { head.into_bytes() } else { [head.into_bytes(), body].concat() };
+    Script { early: false, steps: vec![Step::Send(answer)] }
 }

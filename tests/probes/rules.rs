@@ -176,7 +176,10 @@ fn check_fields(request: &Request) -> Result<(), String> {
     match (&request.values("connection")[..], &request.values("upgrade")[..]) {
         ([], []) => {}
         ([connection], [upgrade])
-            if connection.eq_ignore_ascii_case("upgrade") && upgrade.eq_ignore_ascii_case("websocket") => {}
+            if upgrade.eq_ignore_ascii_case("websocket")
+                && connection
+                    .split(',')
+                    .all(|word| ["upgrade", "keep-alive"].contains(&&*word.trim().to_ascii_lowercase())) => {}
         (connection, upgrade) => return Err(format!("Connection {connection:?}, Upgrade {upgrade:?}")),
     }
     for (name, value) in &request.fields {

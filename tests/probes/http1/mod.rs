@@ -19,7 +19,7 @@ use super::{Failure, Seen};
 use crate::support::front::NAME;
 
 /// How long an answer, or the end of a connection, may take: a verdict on a whole message is prompt.
-const PROMPT: Duration = Duration::from_secs(6);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// What a client must see.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::probes::wire::{Arrival, Out, Protocol, Target, Wire};
 use crate::support::h2_frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADER_TABLE_SIZE, HEADERS, PING, PREFACE,
-    RST_STREAM, SETTINGS, frame, parse, settings, status, window_update,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADER_TABLE_SIZE, HEADERS, MAX_FRAME_SIZE, PING,
+    PREFACE, RST_STREAM, SETTINGS, frame, parse, settings, status, window_update,
 };
 
 /// What came back on one stream.
@@ -43,6 +43,8 @@ pub struct Connection {
     /// The code of the last GOAWAY, after a graceful start of one.
     pub goaway: Option<u32>,
     pub pongs: Vec<Vec<u8>>,
+    /// The payload of the largest frame that the server takes.
+    pub largest_frame: usize,
     /// Frames that came, by type.
     pub counts: [usize; 10],
     /// Whether windows are opened again as DATA is read.
@@ -60,6 +62,7 @@ impl Connection {
             streams: BTreeMap::new(),
             goaway: None,
             pongs: Vec::new(),
+            largest_frame: 16_384,
             counts: [0; 10],
             generous: true,
             block: Vec::new(),
@@ -121,7 +124,14 @@ impl Connection {
             *count += 1;
         }
         match kind {
-            SETTINGS if !frame_in.has(ACK) => self.send(frame(SETTINGS, ACK, 0, [])),
+            SETTINGS if !frame_in.has(ACK) => {
+                for setting in
+                    frame_in.payload.chunks_exact(6).filter(|setting| setting[..2] == MAX_FRAME_SIZE.to_be_bytes())
+                {
+                    self.largest_frame = setting[2..].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                }
+                self.send(frame(SETTINGS, ACK, 0, []));
+            }
             PING if frame_in.has(ACK) => self.pongs.push(frame_in.payload.clone()),
             PING => self.send(frame(PING, ACK, 0, &frame_in.payload)),
             GOAWAY => self.goaway = Some(frame_in.word(4)),

@@ -2,7 +2,10 @@
 
 use super::{Head, Origin, Probe, Want, get, post};
 use crate::probes::rules::{PATH, Request};
-use crate::support::h2_frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, field};
+use crate::support::h2_frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, PROTOCOL_ERROR,
+    STREAM_CLOSED, field,
+};
 
 pub fn table() -> Vec<Probe> {
     [plain(), connection_specific(), pseudo(), authorities(), bytes(), lengths(), trailers(), limits(), rewritten()]
@@ -176,7 +179,15 @@ fn lengths() -> Vec<Probe> {
     };
     let length = |id, value: &str| post(id).with("content-length", value);
     vec![
-        malformed(length("h2-length-zero", "0"), "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"),
+        // A length of zero ends the request, which may be answered before its surplus comes.
+        length("h2-length-zero", "0")
+            .open()
+            .frame(DATA, END_STREAM, 1, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+            .want(Want::Error(&[PROTOCOL_ERROR]))
+            .origin(Origin::IfAny(|request| match request.body.len() {
+                0 => Ok(()),
+                length => Err(format!("{length} bytes of body")),
+            })),
         malformed(length("h2-length-short", "3"), "hello"),
         malformed(length("h2-length-long", "9"), "hello"),
         malformed(length("h2-length-twice-different", "5").with("content-length", "3"), "hello"),
@@ -206,7 +217,7 @@ fn trailers() -> Vec<Probe> {
         post(id).open().frame(DATA, 0, 1, "hello").frame(HEADERS, END_HEADERS | END_STREAM, 1, field(name, value))
     };
     // What a library drops unseen is no fault, as long as the homeserver gets nothing of it.
-    let dropped = Want::StatusOrReset(&[200, 400], &[PROTOCOL_ERROR]);
+    let dropped = Want::StatusOrReset(&[200, 400], &[PROTOCOL_ERROR, INTERNAL_ERROR]);
     let clean: fn(&Request) -> Result<(), String> = |request| match request.trailers.is_empty() {
         true => Ok(()),
         false => Err(format!("trailers {:?}", request.trailers)),
@@ -215,10 +226,8 @@ fn trailers() -> Vec<Probe> {
         trailed("h2-trailers", "x-checksum", "1").seen(hello),
         trailed("h2-trailers-path", ":path", "/smuggled").want(dropped.clone()).origin(Origin::IfAny(clean)),
         trailed("h2-trailers-status", ":status", "200").want(dropped.clone()).origin(Origin::IfAny(clean)),
-        trailed("h2-trailers-length", "content-length", "9").want(dropped).origin(Origin::IfAny(clean)),
-        trailed("h2-trailers-connection", "connection", "close")
-            .want(Want::StatusOrReset(&[200, 400], &[PROTOCOL_ERROR]))
-            .origin(Origin::IfAny(clean)),
+        trailed("h2-trailers-length", "content-length", "9").want(dropped.clone()).origin(Origin::IfAny(clean)),
+        trailed("h2-trailers-connection", "connection", "close").want(dropped).origin(Origin::IfAny(clean)),
         trailed("h2-trailers-upper-case", "X-Checksum", "1").reset(&[PROTOCOL_ERROR]).origin(Origin::NothingWhole),
         post("h2-trailers-without-end")
             .open()
@@ -231,7 +240,7 @@ fn trailers() -> Vec<Probe> {
             .frame(DATA, 0, 1, "hello")
             .frame(HEADERS, END_HEADERS | END_STREAM, 1, field("x-checksum", "1"))
             .frame(DATA, END_STREAM, 1, "more")
-            .want(Want::StatusOrReset(&[200], &[5, PROTOCOL_ERROR]))
+            .want(Want::StatusOrReset(&[200], &[STREAM_CLOSED, PROTOCOL_ERROR]))
             .origin(Origin::IfAny(hello)),
     ]
 }
@@ -239,7 +248,7 @@ fn trailers() -> Vec<Probe> {
 fn limits() -> Vec<Probe> {
     let many = |id, count: usize| (0..count).fold(get(id), |head, number| head.with(&format!("x-{number}"), "a"));
     /// ENHANCE_YOUR_CALM and INTERNAL_ERROR are both used for a list that is too large.
-    const TOO_LARGE: Want = Want::StatusOrReset(&[431], &[PROTOCOL_ERROR, 2, 11]);
+    const TOO_LARGE: Want = Want::StatusOrReset(&[431], &[PROTOCOL_ERROR, INTERNAL_ERROR, ENHANCE_YOUR_CALM]);
     let in_pieces = |head: Head| {
         let block = head.block();
         let mut pieces = block.chunks(16_384);
@@ -249,7 +258,7 @@ fn limits() -> Vec<Probe> {
         let mut probe =
             super::probe(head.id).frame(HEADERS, END_STREAM | if last == 0 { END_HEADERS } else { 0 }, 1, first);
         for (at, piece) in rest.into_iter().enumerate() {
-            probe = probe.frame(9, if at + 1 == last { END_HEADERS } else { 0 }, 1, piece);
+            probe = probe.frame(CONTINUATION, if at + 1 == last { END_HEADERS } else { 0 }, 1, piece);
         }
         probe
     };

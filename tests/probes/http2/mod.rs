@@ -14,11 +14,13 @@ use super::rules::PATH;
 use super::wire::{Out, Target};
 use super::{Failure, Seen};
 use crate::support::front::NAME;
-use crate::support::h2_frames::{END_HEADERS, END_STREAM, HEADERS, PING, PROTOCOL_ERROR, field, frame};
+use crate::support::h2_frames::{
+    END_HEADERS, END_STREAM, FRAME_SIZE_ERROR, HEADERS, PING, PROTOCOL_ERROR, field, frame,
+};
 use connection::Connection;
 
 /// How long a verdict may take.
-const PROMPT: Duration = Duration::from_secs(6);
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// What a client must see.
 #[derive(Clone, Debug)]
@@ -31,6 +33,10 @@ pub enum Want {
     StatusOrReset(&'static [u16], &'static [u32]),
     /// GOAWAY with one of these codes.
     Goaway(&'static [u32]),
+    /// The stream reset, or GOAWAY, with one of these codes, whatever was answered before.
+    Error(&'static [u32]),
+    /// FRAME_SIZE_ERROR for a frame of so many bytes, unless such frames were announced as welcome.
+    TooLarge(usize),
     /// Nothing special: a PING and a GET after it are answered.
     Alive,
 }
@@ -233,6 +239,11 @@ impl Probe {
     fn is_done(&self, connection: &Connection) -> bool {
         match self.want {
             Want::Goaway(_) => connection.goaway.is_some(),
+            Want::TooLarge(_) => connection.goaway.is_some() || connection.stream(self.stream).is_over(),
+            Want::Error(codes) => {
+                connection.goaway.is_some()
+                    || connection.stream(self.stream).reset.is_some_and(|it| codes.contains(&it))
+            }
             Want::Alive => !connection.pongs.is_empty() && connection.stream(self.stream).is_over(),
             _ => connection.stream(self.stream).is_over() || connection.goaway.is_some_and(|code| code != 0),
         }
@@ -245,7 +256,7 @@ impl Probe {
         let own = stream.status() != Some(200) || stream.data.starts_with(format!("{PATH}{}/", self.id).as_bytes());
         let answered =
             |statuses: &[u16]| own && stream.ended && stream.status().is_some_and(|it| statuses.contains(&it));
-        let reset = |codes: &[u32]| stream.reset.or(goaway).is_some_and(|code| codes.contains(&code));
+        let reset = |codes: &[u32]| [stream.reset, goaway].iter().flatten().any(|code| codes.contains(code));
         let judged = match self.want {
             Want::Status(statuses) => answered(statuses),
             Want::Reset(codes) => stream.status().is_none() && reset(codes),
@@ -253,6 +264,8 @@ impl Probe {
                 answered(statuses) || (stream.status().is_none_or(|status| statuses.contains(&status)) && reset(codes))
             }
             Want::Goaway(codes) => goaway.is_some_and(|code| codes.contains(&code)),
+            Want::Error(codes) => reset(codes),
+            Want::TooLarge(size) => reset(&[FRAME_SIZE_ERROR]) || connection.largest_frame >= size,
             Want::Alive => answered(&[200]) && connection.pongs.contains(&b"still up".to_vec()),
         };
         judged || (self.silence && connection.is_closed() && stream.heads.is_empty())
@@ -283,6 +296,8 @@ impl Probe {
             Want::Reset(set) => format!("RST or GOAWAY {}", codes(set)),
             Want::StatusOrReset(set, codes_set) => format!("{} or RST {}", statuses(set), codes(codes_set)),
             Want::Goaway(set) => format!("GOAWAY {}", codes(set)),
+            Want::Error(set) => format!("an answer or not, and RST or GOAWAY {}", codes(set)),
+            Want::TooLarge(_) => format!("RST or GOAWAY {FRAME_SIZE_ERROR}"),
             Want::Alive => "PING and GET answered".to_owned(),
         };
         if self.silence {
