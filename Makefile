@@ -1,7 +1,7 @@
 # Every target is what a person types; the gate in .ci/run types the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint release-check
+.PHONY: help setup test probes lint release-check
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -11,6 +11,10 @@ setup: ## installs what the tests need and is missing: Debian packages, a Python
 
 test: setup ## setup, then every test: unit, documentation, and against real peers
 	cargo test --locked
+
+probes: ## setup, then the raw probes against vestibule, nginx, HAProxy and Caddy side by side, as a table
+	bash tests/peers/setup.sh probes
+	cargo test --locked --test integration -- --ignored --nocapture --exact probes::peers::compared
 
 lint: ## format, clippy, documentation, dependencies, systemd units
 	bash .ci/run fmt clippy doc deny systemd

@@ -30,6 +30,7 @@ mod identity;
 mod listen;
 mod peers;
 mod port80;
+mod probes;
 mod readme;
 mod routes;
 mod routing;

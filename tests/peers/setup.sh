@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the other programs that take part in the tests: Debian packages, and a Python environment below target/.
 # Says what it installs, and does nothing, quickly, when all is there.
+# setup.sh GROUP… installs what these need as well: `probes`, other proxies to compare with.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -40,6 +41,17 @@ needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers
 [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
+
+for group in "$@"; do
+    case $group in
+        probes) # In Debian they are services too, which begin to run as soon as they are installed.
+            needs nginx-light nginx
+            needs haproxy haproxy
+            needs caddy caddy
+            ;;
+        *) die "unknown group: $group; known: probes" ;;
+    esac
+done
 
 renew_python=no
 if ! cmp -s "$requirements" "$installed" || ! "$venv/bin/python" -c '' 2>/dev/null; then

@@ -8,6 +8,7 @@ pub mod curl;
 pub mod eventually;
 pub mod frames;
 pub mod front;
+pub mod h2_frames;
 pub mod http2;
 pub mod openssl;
 pub mod openssl_ca;
