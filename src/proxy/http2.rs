@@ -12,6 +12,7 @@ use super::downstream::Downstream;
 use super::error::ProxyError;
 use super::frames::Metered;
 use super::headers;
+use super::http1;
 use super::linger::Linger;
 use super::pace::{Bounds, Pace};
 use super::respond;
@@ -82,7 +83,7 @@ async fn answer(
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let lines = parts.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let head = RequestHead::build(parts.method.as_str(), authority, target, lines, complete);
+    let head = RequestHead::build(parts.method.as_str(), authority, target, lines, (complete, http1::LIMITS));
     let upload = Upload { incoming: Some(incoming), linger: service.linger() };
     drop(parts);
     let Answer { head, body, hsts } = match head {

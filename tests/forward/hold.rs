@@ -196,15 +196,15 @@ fn one_address_has_its_share() {
     let front = before(nowhere(), "limits.hold.client = \"30s\"\n");
     http2::run(SOON * 3, async {
         let mut clients = Vec::new();
-        for _ in 0..9 {
+        for _ in 0..12 {
             clients.push(Http2::connect(front.https(), NAME, &front.root()).await);
         }
         let get = || Request::get(url("/_matrix/client/v3/a")).body(http2::empty()).expect("a request");
         let mut waiting = FuturesUnordered::new();
         for client in &mut clients {
-            waiting.extend((0..125).map(|_| client.sender.send_request(get())));
+            waiting.extend((0..100).map(|_| client.sender.send_request(get())));
         }
-        for _ in 0..125 {
+        for _ in 0..200 {
             let refused = waiting.next().await.expect("more were sent").expect("an answer");
             assert_eq!(refused.status(), 503);
             assert!(refused.headers().contains_key("retry-after"));

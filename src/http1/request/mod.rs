@@ -117,6 +117,12 @@ impl HeadReader {
         if buffer.len() > self.limits.head {
             return Err(self.too_large(buffer));
         }
+        let searched = self.progress.searched.saturating_sub(1).min(buffer.len());
+        let unsearched = buffer.get(searched..).unwrap_or_default();
+        let bare = |at: usize| (searched + at).checked_sub(1).and_then(|before| buffer.get(before)) != Some(&b'\r');
+        if memchr::memchr_iter(b'\n', unsearched).any(bare) {
+            return Err(Malformed("a line does not end with CR LF"));
+        }
         if self.progress.line_checked {
             return Ok(());
         }
@@ -187,14 +193,21 @@ impl RequestHead {
         Ok(Self { fields, method, target: path, authority, version, framing, persistent })
     }
 
-    /// The head of a request that came over HTTP/2. `complete` says that no body follows.
+    /// The head of a request that came over HTTP/2. `complete` says that no body follows; of the limits
+    /// the one on the target counts, since HTTP/2 has one of its own on the whole.
     pub fn build<'a>(
         method: &str,
         authority: Option<&str>,
         target: &str,
         lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-        complete: bool,
+        (complete, limits): (bool, Limits),
     ) -> Result<Self, RequestError> {
+        if method.len() > MAX_METHOD {
+            return Err(Malformed("the method is too long"));
+        }
+        if target.len() > limits.target {
+            return Err(RequestError::TargetTooLong);
+        }
         let mut text = BytesMut::with_capacity(512);
         let mut put = |part: &[u8]| {
             let start = text.len();

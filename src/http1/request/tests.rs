@@ -151,7 +151,14 @@ fn heads_are_bounded() {
 #[test]
 fn another_protocol_is_told_at_once() {
     // A TLS ClientHello, SSH, HTTP/0.9, HTTP/2's preface: none would ever send the empty line.
-    for start in [&b"\x16\x03\x01\x02\x00"[..], b"SSH-2.0-x\r\n", b"GET /\r\n", b"PRI * HTTP/2.0\r\n"] {
+    for start in [
+        &b"GET / HTTP/1.1\nHost: a\n"[..],
+        b"GET / HTTP/1.1\r\nHost: a\n",
+        b"\x16\x03\x01\x02\x00",
+        b"SSH-2.0-x\r\n",
+        b"GET /\r\n",
+        b"PRI * HTTP/2.0\r\n",
+    ] {
         assert!(read(start).is_err(), "{start:?}");
     }
     assert!(read("GET /_matrix HTTP/1.1\r\nHost: a\r\nAcc").unwrap().is_none());
@@ -171,7 +178,7 @@ fn expectations_need_a_body() {
 fn http2_heads_are_built_alike() {
     let build = |lines: &[(&'static str, &'static str)], complete| {
         let lines = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        RequestHead::build("PUT", Some("a.example"), "/x?y", lines, complete)
+        RequestHead::build("PUT", Some("a.example"), "/x?y", lines, (complete, LIMITS))
     };
     let head = build(&[("a", "b"), ("content-length", "3")], false).unwrap();
     assert_eq!((head.method(), head.target(), head.authority()), ("PUT", "/x?y", Some("a.example")));

@@ -63,6 +63,19 @@ pub(super) enum Surplus {
     Frames,
     /// Requests that come to nothing.
     Resets,
+    /// No surplus but a lack: the client's first frame is not its SETTINGS (RFC 9113 §3.4), which the h2
+    /// crate does not ask for.
+    NoSettings,
+}
+
+impl Surplus {
+    /// The error code to say goodbye with (RFC 9113 §7): PROTOCOL_ERROR or ENHANCE_YOUR_CALM.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::NoSettings => 1,
+            Self::Frames | Self::Resets => 11,
+        }
+    }
 }
 
 /// The counts of one connection. It does not matter how the bytes are split.
@@ -71,6 +84,8 @@ pub(super) struct Meter {
     preface: usize,
     incoming: Frames,
     outgoing: Frames,
+    /// Whether no frame has come yet.
+    fresh: bool,
     /// Streams that were opened and are not finished.
     live: Vec<u32>,
     /// The last stream that was opened.
@@ -92,6 +107,7 @@ impl Meter {
             preface: PREFACE,
             incoming: Frames::default(),
             outgoing: Frames::default(),
+            fresh: true,
             live: Vec::new(),
             highest: 0,
             frames: Budget::new(FRAMES, FRAMES, FRAME_EVERY, now),
@@ -139,6 +155,10 @@ impl Meter {
     }
 
     fn received(&mut self, frame: &Frame, now: Instant) {
+        if std::mem::take(&mut self.fresh) && (frame.kind != SETTINGS || frame.flags & ACK != 0) {
+            self.surplus = Some(Surplus::NoSettings);
+            return;
+        }
         match frame.kind {
             DATA if frame.length > 0 => self.carried(frame.length),
             DATA if frame.flags & END_STREAM != 0 => {}
@@ -198,6 +218,7 @@ impl Meter {
         let budget = match what {
             Surplus::Frames => &mut self.frames,
             Surplus::Resets => &mut self.resets,
+            Surplus::NoSettings => return,
         };
         if !budget.take(now) {
             self.surplus.get_or_insert(what);
@@ -335,6 +356,22 @@ mod tests {
                 meter.surplus().is_some()
             })
             .unwrap_or(usize::MAX)
+    }
+
+    #[test]
+    fn settings_come_first() {
+        let now = Instant::now();
+        for (first, good) in [
+            (frame(SETTINGS, 0, 0, &[]), true),
+            (frame(SETTINGS, ACK, 0, &[]), false),
+            (frame(HEADERS, END_STREAM, 1, &[]), false),
+            (frame(PING, 0, 0, &[0; 8]), false),
+        ] {
+            let mut meter = Meter::new(now);
+            meter.incoming(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", now);
+            meter.incoming(&first, now);
+            assert_eq!(meter.surplus(), (!good).then_some(Surplus::NoSettings), "{first:?}");
+        }
     }
 
     #[test]
@@ -518,10 +555,10 @@ mod tests {
             let now = Instant::now();
             let frames = frames.iter().map(|(kind, flags, stream, length)| frame(*kind, *flags, *stream, &vec![1; *length]));
             let bytes = [frames.collect::<Vec<_>>().concat(), noise].concat();
-            let mut whole = Meter::new(now);
+            let mut whole = meter(now);
             whole.incoming(&bytes, now);
             whole.outgoing(&bytes, now);
-            let mut split = Meter::new(now);
+            let mut split = meter(now);
             let mut cuts = cuts.iter().cycle();
             for take in [Meter::incoming, Meter::outgoing] {
                 let mut rest = bytes.as_slice();

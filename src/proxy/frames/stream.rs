@@ -15,9 +15,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How much of what the client still sends is read meanwhile.
 const DISCARDED: usize = 1 << 20;
 
-/// GOAWAY (RFC 9113 §6.8) with ENHANCE_YOUR_CALM (§7).
+/// The head of a GOAWAY (RFC 9113 §6.8).
 const GOAWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
-const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
 
 /// A metered stream. Once the meter says that there was too much, nothing passes any more: the client
 /// gets a GOAWAY, and hyper the end of the stream.
@@ -46,10 +45,10 @@ impl<S> Metered<S> {
 
     /// Begins the end. `served` is the last stream that hyper may have seen.
     fn end(&mut self, surplus: Surplus, served: u32) {
-        tracing::debug!(?surplus, "an HTTP/2 client sends too much: ENHANCE_YOUR_CALM");
+        tracing::debug!(?surplus, "an HTTP/2 client does not keep to the protocol: GOAWAY");
         // In the middle of a frame no other may begin.
         let goodbye = match self.meter.at_boundary() {
-            true => [GOAWAY.as_slice(), &served.to_be_bytes(), &ENHANCE_YOUR_CALM].concat(),
+            true => [GOAWAY.as_slice(), &served.to_be_bytes(), &surplus.code().to_be_bytes()].concat(),
             false => Vec::new(),
         };
         let until = Box::pin(sleep(GOODBYE));
@@ -183,6 +182,9 @@ mod tests {
     const PRIORITY: [u8; 14] = [0, 0, 5, 2, 0, 0, 0, 0, 9, 0, 0, 0, 0, 1];
 
     /// `GET https://a/` (RFC 7541 appendix A: 2, 7, 4, and `:authority` as a literal).
+    /// RFC 9113 §7.
+    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
+
     fn request(stream: u8) -> Vec<u8> {
         vec![0, 0, 6, 1, 5, 0, 0, 0, stream, 0x82, 0x87, 0x84, 0x01, 0x01, b'a']
     }

@@ -13,8 +13,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 /// Meaningful between two neighbours only; framing and expectations are written anew.
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",

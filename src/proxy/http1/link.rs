@@ -14,6 +14,9 @@ use tokio::io::AsyncWrite as _;
 /// only to learn whether the client is still there.
 const AHEAD: usize = 16 * 1024;
 
+/// What of a body is read and dropped rather than that the connection is given up: a round trip or two.
+const SHORT: u64 = 64 * 1024;
+
 /// What asks a client for the body it holds back (RFC 9110 §15.2.1).
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -52,6 +55,11 @@ impl Link {
     /// Whether the request has been read to its end.
     pub(super) fn is_read(&self) -> bool {
         self.decoder.is_done() && !self.broken
+    }
+
+    /// Whether it has, but for less than is worth closing the connection for.
+    pub(super) fn is_nearly_read(&self) -> bool {
+        self.can_be_read() && self.decoder.left().is_some_and(|left| left <= SHORT)
     }
 
     /// Whether the rest of the request can be read: it is well-formed so far, and under way.

@@ -37,7 +37,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 /// Synapse itself takes heads of 16 KiB; twice that leaves the verdict to it.
-const LIMITS: Limits = Limits { head: 32 * 1024, target: 8 * 1024 };
+pub(super) const LIMITS: Limits = Limits { head: 32 * 1024, target: 8 * 1024 };
 
 /// How long the rest of a body is read and dropped after its answer: closing a connection with unread
 /// bytes resets it, and the reset may overtake the answer. Whoever sends on is cut off.
@@ -179,9 +179,10 @@ impl Connection {
 
     /// Writes an answer and finds out what may follow it.
     async fn send(&mut self, answer: Answer, asked: write::Asked, draining: bool) -> Result<Next, Ended> {
-        let unread = !self.link.borrow().is_read();
-        // An answer of our own to a request that is not all there says that something is wrong with it.
-        let persistent = asked.persistent && !draining && !(unread && answer.is_ours());
+        // A short rest of a body is soon read and dropped. Of a long one, an answer of our own says that
+        // nobody wants it.
+        let wanted = !answer.is_ours() || self.link.borrow().is_nearly_read();
+        let persistent = asked.persistent && !draining && wanted;
         let date = self.service.date();
         let mut writing = write::Writing::new(answer, &asked, persistent, &date, &mut self.link.borrow_mut());
         let mut pace = Pace::new(self.service.timeouts().pace);

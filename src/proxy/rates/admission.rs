@@ -59,7 +59,7 @@ impl Rates {
 mod tests {
     use super::*;
     use crate::config::Rate;
-    use crate::http1::RequestHead;
+    use crate::http1::{Limits, RequestHead};
     use std::net::IpAddr;
     use std::time::Duration;
 
@@ -67,7 +67,9 @@ mod tests {
     async fn waits_refusals_and_answers() {
         let rates = Rates::new(&[Rate { class: "federation", per: Duration::from_secs(60), burst: 60 }]);
         let line = (&b"authorization"[..], &b"X-Matrix origin=a.example,key=k,sig=s"[..]);
-        let head = RequestHead::build("PUT", None, "/", std::iter::once(line), true).unwrap();
+        let head =
+            RequestHead::build("PUT", None, "/", std::iter::once(line), (true, Limits { head: 1024, target: 1024 }))
+                .unwrap();
         let arriving = |preflight| Arriving {
             class: "federation",
             client: IpAddr::from([192, 0, 2, 1]).into(),
