@@ -56,7 +56,7 @@ pub fn read(reader: &Reader) -> Limits {
         idle_timeout: reader.read("idle_timeout", "\"75s\"", values::timeout),
         stall_timeout: reader.read("stall_timeout", "\"60s\"", values::timeout),
         min_body_rate: reader.read("min_body_rate", "\"1KiB/s\"", values::rate),
-        drain: reader.read("drain", "\"40s\"", values::duration),
+        drain: reader.read("drain", "\"40s\"", values::wait),
         per_ip_connections: reader.read("per_ip_connections", "1000", values::count),
         admin_allow: reader.read("admin_allow", "[]", |node| values::list(node, values::network)),
         hold: read_hold(reader.table("hold")),
@@ -66,9 +66,9 @@ pub fn read(reader: &Reader) -> Limits {
 
 fn read_hold(reader: Reader) -> Hold {
     let hold = Hold {
-        federation: reader.read("federation", "\"50s\"", values::duration),
-        key: reader.read("key", "\"8s\"", values::duration),
-        client: reader.read("client", "\"20s\"", values::duration),
+        federation: reader.read("federation", "\"50s\"", values::wait),
+        key: reader.read("key", "\"8s\"", values::wait),
+        client: reader.read("client", "\"20s\"", values::wait),
     };
     reader.finish();
     hold

@@ -72,7 +72,7 @@ pub fn read_check(reader: &Reader) -> Check {
     let networks = [("public", CheckNetwork::Public), ("private", CheckNetwork::Private)];
     let check = Check {
         interval: reader.read("interval", "\"6h\"", |node| {
-            let interval = values::duration(node)?;
+            let interval = values::wait(node)?;
             // A check is a dozen connections to oneself: more often than once a minute helps nobody.
             let floor = Duration::from_secs(60);
             if interval < floor { Err(Wrong::new("too often", "write at least \"1m\"")) } else { Ok(interval) }

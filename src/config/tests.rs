@@ -104,6 +104,10 @@ fn every_error_names_place_key_and_remedy() {
             "server_name = \"a.b\"\n[limits]\nper_ip_connections = 0",
             "v.toml:3:22: limits.per_ip_connections: out of range; write a whole number from 1 to 4294967295",
         ),
+        (
+            "server_name = \"a.b\"\n[limits]\nhold = { client = \"366d\" }",
+            "v.toml:3:19: limits.hold.client: this is longer than a year; write at most \"365d\"",
+        ),
         ("server_name = ", "v.toml:1:15: string values must be quoted, expected literal string; correct the TOML here"),
         (
             "server_name = \"a.b\"\napex = \"elsewhere\"",

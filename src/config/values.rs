@@ -80,11 +80,24 @@ pub fn duration(node: &Node) -> Result<Duration, Wrong> {
     parse_duration(text).ok_or_else(|| Wrong::new(format!("{text:?} is not a duration"), RIGHT))
 }
 
-/// A duration that is not zero.
+/// The longest wait that can be asked for. It stands for "never": longer ones would run out of what a
+/// clock can express.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
+
+/// How long something may be waited for; zero is not at all.
+pub fn wait(node: &Node) -> Result<Duration, Wrong> {
+    let wait = duration(node)?;
+    match wait <= LONGEST_WAIT {
+        true => Ok(wait),
+        false => Err(Wrong::new("this is longer than a year", "write at most \"365d\"")),
+    }
+}
+
+/// A wait that is not zero.
 pub fn timeout(node: &Node) -> Result<Duration, Wrong> {
-    match duration(node)? {
+    match wait(node)? {
         Duration::ZERO => Err(Wrong::new("nothing is done in no time", "write a duration such as \"10s\"")),
-        duration => Ok(duration),
+        wait => Ok(wait),
     }
 }
 
@@ -154,12 +167,20 @@ pub fn socket_address(node: &Node) -> Result<SocketAddr, Wrong> {
     text.parse().map_err(|_| Wrong::new(format!("{text:?} is not an address with a port"), RIGHT))
 }
 
-/// A network such as `10.0.0.0/8`; a bare address is a network of one.
+/// A network such as `10.0.0.0/8`; a bare address is a network of one. IPv4 written as IPv6
+/// (`::ffff:10.0.0.0/104`) is IPv4, as the addresses are that it is compared with.
 pub fn network(node: &Node) -> Result<IpNet, Wrong> {
     const RIGHT: &str = "write a network such as \"10.0.0.0/8\" or \"2001:db8::/32\"";
     let text = string(node).map_err(|_| Wrong::kind(node, RIGHT))?;
     let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    network.ok_or_else(|| Wrong::new(format!("{text:?} is not a network"), RIGHT))
+    let network = network.ok_or_else(|| Wrong::new(format!("{text:?} is not a network"), RIGHT))?;
+    let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(prefix)) if matches!(network, IpNet::V6(_)) => {
+            ipnet::Ipv4Net::new(address, prefix).ok().map(IpNet::V4)
+        }
+        _ => None,
+    };
+    Ok(mapped.unwrap_or(network))
 }
 
 /// An absolute `https://` URL without a fragment.
@@ -175,6 +196,24 @@ pub fn https_url(node: &Node) -> Result<String, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv4_networks_are_ipv4_however_they_are_written() {
+        let network = |text: &str| {
+            let node = Node { value: Value::String(text.to_owned()), origin: crate::config::Origin::Default };
+            network(&node).map(|network| network.to_string())
+        };
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_have_units() {

@@ -71,7 +71,11 @@ pub(super) async fn forward(
     pools: Vec<Rc<Pool>>,
     forwarding: &Forwarding<'_>,
 ) -> Result<Answer, ProxyError> {
-    let websocket = head.version() == Version::Http11 && headers::asks_for_websocket(head.fields());
+    // RFC 6455 §4.1: a GET, and what followed it would be neither body nor WebSocket.
+    let websocket = body.is_none()
+        && head.version() == Version::Http11
+        && head.method() == "GET"
+        && headers::asks_for_websocket(head.fields());
     let mut prepared = prepare(&head, body, websocket, forwarding)?;
     let mut waiting = waiting(&head, &prepared, forwarding);
     // What waits for minutes holds as little as it can.
