@@ -18,7 +18,7 @@ use crate::support::h2_frames::{DATA, END_HEADERS, END_STREAM, HEADERS, fields, 
 const PROMPT: Duration = Duration::from_secs(10);
 
 /// A first byte that comes later has been waiting somewhere.
-const AT_ONCE: Duration = Duration::from_millis(2_000);
+const AT_ONCE: Duration = Duration::from_millis(1_300);
 
 /// Longer than an origin here waits before it does something to a connection that is idle.
 const SETTLED: Duration = Duration::from_millis(300);
@@ -245,7 +245,7 @@ fn bodies() -> Vec<Probe> {
         chunked("answer-trailers-10", &format!("5\r\nhello\r\n0\r\n{}\r\n", "X-Trailer: LEAK\r\n".repeat(10)))
             .body(b"hello"),
         chunked("answer-trickle", "5\r\nfirst\r\n")
-            .then(Step::Pause(Duration::from_millis(2_500)))
+            .then(Step::Pause(Duration::from_millis(1_500)))
             .send("4\r\nlast\r\n0\r\n\r\n")
             .body(b"firstlast")
             .look(|got| match got.first_byte {

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -71,7 +72,18 @@ struct Running {
 /// What ends it, and its files.
 enum Owner {
     Ours { _vestibule: Vestibule },
-    Theirs { _process: Process, _folder: TempDir },
+    Theirs { process: Process, _folder: TempDir },
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Asked, as a process that is killed takes no worker of its own along.
+        if let Self::Theirs { process, .. } = self
+            && !thread::panicking()
+        {
+            process.terminate(START);
+        }
+    }
 }
 
 impl Peer {
@@ -116,7 +128,7 @@ impl Peer {
         let mut process = Process::spawn(self.name(), &mut command);
         process.wait_until_listening(address, START);
         let target = Target::new(self.name(), address, &certificate.root, process.id());
-        Running { target, _owner: Owner::Theirs { _process: process, _folder: folder } }
+        Running { target, _owner: Owner::Theirs { process, _folder: folder } }
     }
 
     fn start_vestibule(self, origin: &Origin, certificate: &Certificate) -> Running {

@@ -175,6 +175,8 @@ fn check_fields(request: &Request) -> Result<(), String> {
     }
     match (&request.values("connection")[..], &request.values("upgrade")[..]) {
         ([], []) => {}
+        // What a proxy asks of its own accord, such as whether the homeserver is up, may end the connection.
+        (["close"], []) if request.probe().is_none() => {}
         ([connection], [upgrade])
             if upgrade.eq_ignore_ascii_case("websocket")
                 && connection
@@ -277,6 +279,7 @@ mod tests {
             ("Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: b\r\n\r\nX", "2 1"),
             ("Transfer-Encoding: chunked\r\n\r\n2\r\nab\r", "body 2"),
             ("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "0 0"),
+            ("Connection: close\r\n\r\n", "0 0"),
         ] {
             assert_eq!(verdict(&format!("{get}{more}")), expected, "{more:?}");
         }
@@ -295,7 +298,7 @@ mod tests {
             ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "framed by"),
             ("Transfer-Encoding: gzip, chunked\r\n\r\n", "framed by"),
             ("Content-Length: +1\r\n\r\n", "framed by"),
-            ("Connection: close\r\n\r\n", "Connection"),
+            ("Connection: X-Secret\r\n\r\n", "Connection"),
             ("Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "Upgrade"),
             ("TE: trailers\r\n\r\n", "hop-by-hop"),
             ("X-Forwarded-For: 6.6.6.6, 127.0.0.1\r\n\r\n", "forged"),

@@ -120,7 +120,11 @@ fn sizes() -> Vec<Probe> {
             .open()
             .frame(DATA, END_STREAM, 1, vec![b'a'; TOO_LARGE])
             .want(Want::TooLarge(TOO_LARGE))
-            .origin(Origin::NothingWhole),
+            .origin(Origin::IfAny(|request| match request.body.len() {
+                TOO_LARGE => Ok(()),
+                _ if !request.whole => Ok(()),
+                length => Err(format!("{length} bytes of body")),
+            })),
         probe("h2-headers-too-large")
             .frame(HEADERS, END_HEADERS | END_STREAM, 1, vec![0; TOO_LARGE])
             .want(Want::TooLarge(TOO_LARGE)),
