@@ -38,15 +38,15 @@ impl ResponseHead {
     /// a head and kept by the caller between calls. `to_head` says that the request was a HEAD, to
     /// which no answer has a body.
     pub fn read(buffer: &mut BytesMut, searched: &mut usize, to_head: bool) -> Result<Option<Self>, ResponseError> {
+        // What does not begin like an answer never becomes one. Empty lines before it are surplus of the answer before.
+        if buffer.iter().zip(b"HTTP/1.").any(|(byte, expected)| byte != expected) {
+            return Err(Malformed("it does not begin with HTTP/1"));
+        }
         let length = head_length(buffer, *searched);
         if length.unwrap_or(buffer.len()) > MAX_HEAD {
             return Err(ResponseError::TooLarge);
         }
         let Some(length) = length else {
-            // What does not begin like an answer never becomes one.
-            if buffer.iter().zip(b"HTTP/1.").any(|(byte, expected)| byte != expected) {
-                return Err(Malformed("it does not begin with HTTP/1"));
-            }
             *searched = buffer.len();
             return Ok(None);
         };
@@ -159,6 +159,7 @@ mod tests {
             "SSH-2.0-OpenSSH",
             "HTTP/2 200 OK\r\n",
             "<html>",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 099 x\r\n\r\n",
             "HTTP/1.1 600 x\r\n\r\n",
             "HTTP/1.1 1000 x\r\n\r\n",
