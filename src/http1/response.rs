@@ -64,6 +64,9 @@ impl ResponseHead {
         let version = response.version;
         let fields = Fields::new(bytes.clone(), response.headers);
         let length = content_length(&fields).map_err(|()| Malformed("the Content-Length is not one number"))?;
+        if version != Some(1) && fields.contains("transfer-encoding") {
+            return Err(Malformed("HTTP/1.0 has no transfer codings"));
+        }
         let framing = framing(&fields, status, length, to_head)?;
         let closes = fields.members("connection").any(|option| option.eq_ignore_ascii_case(b"close"));
         let persistent = version == Some(1) && !closes && framing != Framing::Close;
@@ -170,6 +173,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
