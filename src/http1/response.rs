@@ -69,7 +69,10 @@ impl ResponseHead {
         }
         let framing = framing(&fields, status, length, to_head)?;
         let closes = fields.members("connection").any(|option| option.eq_ignore_ascii_case(b"close"));
-        let persistent = version == Some(1) && !closes && framing != Framing::Close;
+        // An announced body that the status forbids: some servers send it all the same.
+        let bodiless = status < 200 || status == 204;
+        let announced = bodiless && (length.is_some_and(|length| length > 0) || fields.contains("transfer-encoding"));
+        let persistent = version == Some(1) && !closes && !announced && framing != Framing::Close;
         Ok(Some(Self { fields, status, framing, length, persistent }))
     }
 
@@ -144,7 +147,9 @@ mod tests {
             (chunked, true, Framing::Length(0), true),
             ("HTTP/1.1 200 OK\r\n\r\n", false, Framing::Close, false),
             ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", false, Framing::Length(1), false),
-            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), true),
             ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Framing::Length(0), true),
             ("HTTP/1.1 200\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", false, Framing::Length(0), false),
