@@ -11,6 +11,10 @@ const MAX_METHOD: usize = 32;
 /// The most header lines that can be asked for.
 const MAX_FIELDS: usize = 128;
 
+/// The most empty lines before a request. RFC 9112 §2.2 asks for one; without an end to them, a
+/// client could keep a connection busy and never begin.
+const MAX_EMPTY_LINES: u8 = 4;
+
 /// Bounds on a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -73,6 +77,7 @@ pub struct RequestHead {
 /// How far the head at the front of a buffer has been looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
+    empty_lines: u8,
     searched: usize,
     line_checked: bool,
 }
@@ -95,6 +100,10 @@ impl HeadReader {
         // RFC 9112 §2.2: a line end before the request line is what some clients send after a body.
         while self.progress.searched == 0 && buffer.starts_with(b"\r\n") {
             buffer.advance(2);
+            self.progress.empty_lines = self.progress.empty_lines.saturating_add(1);
+            if self.progress.empty_lines > MAX_EMPTY_LINES {
+                return Err(Malformed("too many empty lines before it"));
+            }
         }
         if buffer.as_ref() == b"\r" {
             return Ok(None);

@@ -167,6 +167,23 @@ fn another_protocol_is_told_at_once() {
 }
 
 #[test]
+fn empty_lines_before_a_request_come_to_an_end() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let after = |lines: usize| format!("{}{request}", "\r\n".repeat(lines));
+    assert_eq!(good(&after(4)).target(), "/");
+    assert!(matches!(refused(after(5)), Malformed(_)));
+    let mut reader = HeadReader::new(LIMITS);
+    let mut one_by_one = || reader.read(&mut BytesMut::from("\r\n")).map(|head| head.is_none());
+    assert_eq!([(); 4].map(|()| one_by_one()), [Ok(true); 4]);
+    assert!(one_by_one().is_err());
+    // Those between two requests count anew.
+    let mut reader = HeadReader::new(LIMITS);
+    let mut buffer = BytesMut::from(after(4).repeat(2).as_str());
+    assert!(reader.read(&mut buffer).unwrap().is_some());
+    assert!(reader.read(&mut buffer).unwrap().is_some());
+}
+
+#[test]
 fn expectations_need_a_body() {
     let with = |lines: &str| good(&format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).expects_continue();
     assert!(with("Expect: 100-Continue\r\nContent-Length: 1\r\n"));
