@@ -188,7 +188,7 @@ impl RequestHead {
         if target.len() > limits.target {
             return Err(RequestError::TargetTooLong);
         }
-        let (authority, path) = split_target(target)?;
+        let (authority, path) = split_target(method, target)?;
         let (method, path) = (range_in(&bytes, method.as_bytes()), range_in(&bytes, path.as_bytes()));
         let authority = authority.map(|authority| range_in(&bytes, authority.as_bytes()));
         let fields = Fields::new(bytes.clone(), request.headers);
@@ -301,9 +301,9 @@ impl RequestHead {
     }
 }
 
-/// Authority and path of a target. Another scheme than these two is not for us: Synapse's workers use
-/// one among themselves.
-fn split_target(target: &str) -> Result<(Option<&str>, &str), RequestError> {
+/// Authority and path of a target in one of its four forms (RFC 9112 §3.2). Another scheme than these
+/// two is not for us: Synapse's workers use one among themselves.
+fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &'a str), RequestError> {
     if target.contains('#') {
         return Err(Malformed("the request target has a fragment"));
     }
@@ -312,7 +312,11 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str), RequestError> {
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
     let Some(rest) = scheme else {
-        return Ok((None, target));
+        return match (method, target) {
+            ("CONNECT", _) | ("OPTIONS", "*") => Ok((None, target)),
+            _ if target.starts_with('/') => Ok((None, target)),
+            _ => Err(Malformed("the request target is neither a path nor an absolute URL")),
+        };
     };
     match rest.find('/').and_then(|at| rest.split_at_checked(at)) {
         Some((authority, path)) if !authority.is_empty() && !authority.contains(['@', '?']) => {
