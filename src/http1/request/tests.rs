@@ -35,12 +35,14 @@ fn framing_leaves_nothing_to_guess() {
     let with =
         |lines: &str| read(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).map(|head| head.unwrap().framing());
     assert_eq!(with("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
+    assert_eq!(with("Content-Length: 9223372036854775807\r\n"), Ok(Framing::Length(i64::MAX as u64)));
     assert_eq!(with("Transfer-Encoding: CHUNKED\r\n"), Ok(Framing::Chunked));
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
         "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Content-Length: 5, 5\r\n",
+        "Content-Length: 9223372036854775808\r\n",
         "Content-Length: 18446744073709551616\r\n",
         "Content-Length: +5\r\n",
         "Content-Length: -1\r\n",
