@@ -319,11 +319,14 @@ fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &
         };
     };
     match rest.find('/').and_then(|at| rest.split_at_checked(at)) {
-        Some((authority, path)) if !authority.is_empty() && !authority.contains(['@', '?']) => {
-            Ok((Some(authority), path))
-        }
+        Some((authority, path)) if is_authority(authority) => Ok((Some(authority), path)),
         _ => Err(Malformed("the request target is no absolute URL with a path")),
     }
+}
+
+/// Whether this has only what a host and a port are made of, and so no user information.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
 /// How the body is delimited (RFC 9112 §6.3), where nothing is left to guess.

@@ -114,6 +114,9 @@ fn request_lines_are_strict() {
         "GET http://a?x HTTP/1.1",
         "GET http:///x HTTP/1.1",
         "GET http://u@a/x HTTP/1.1",
+        "GET http://\u{e9}/x HTTP/1.1",
+        "GET http://a\\b/x HTTP/1.1",
+        "GET http://a%62/x HTTP/1.1",
         "/ HTTP/1.1",
     ] {
         let error = refused(format!("{line}\r\nHost: a\r\n\r\n"));
