@@ -72,7 +72,9 @@ impl ResponseHead {
         // An announced body that the status forbids: some servers send it all the same.
         let bodiless = status < 200 || status == 204;
         let announced = bodiless && (length.is_some_and(|length| length > 0) || fields.contains("transfer-encoding"));
-        let persistent = version == Some(1) && !closes && !announced && framing != Framing::Close;
+        // What follows a 101 is no HTTP.
+        let switches = status == 101;
+        let persistent = version == Some(1) && !closes && !announced && !switches && framing != Framing::Close;
         Ok(Some(Self { fields, status, framing, length, persistent }))
     }
 
@@ -151,7 +153,7 @@ mod tests {
             ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), true),
-            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 200\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", false, Framing::Length(0), false),
         ];
         for (text, to_head, framing, persistent) in cases {
