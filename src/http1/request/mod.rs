@@ -313,7 +313,8 @@ fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &
     });
     let Some(rest) = scheme else {
         return match (method, target) {
-            ("CONNECT", _) | ("OPTIONS", "*") => Ok((None, target)),
+            ("OPTIONS", "*") => Ok((None, target)),
+            ("CONNECT", _) if is_authority(target) => Ok((None, target)),
             _ if target.starts_with('/') => Ok((None, target)),
             _ => Err(Malformed("the request target is neither a path nor an absolute URL")),
         };

@@ -110,6 +110,7 @@ fn request_lines_are_strict() {
         "GET a:443 HTTP/1.1",
         "GET ftp://a/ HTTP/1.1",
         "GET ://a/ HTTP/1.1",
+        "CONNECT ://a/ HTTP/1.1",
         "GET http://a HTTP/1.1",
         "GET http://a?x HTTP/1.1",
         "GET http:///x HTTP/1.1",
@@ -128,6 +129,7 @@ fn request_lines_are_strict() {
     }
     let absolute = good("GET HTTPS://b.example:8448/x?y HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((absolute.authority(), absolute.target()), (Some("b.example:8448"), "/x?y"));
+    assert_eq!(good("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n").target(), "a:443");
     assert_eq!(good("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").target(), "*");
     assert_eq!(good("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").target(), "/");
 }
