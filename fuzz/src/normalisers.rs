@@ -5,14 +5,13 @@
 pub type Normaliser = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// All of them.
-pub const NORMALISERS: [(&str, Normaliser); 7] = [
+pub const NORMALISERS: [(&str, Normaliser); 6] = [
     ("nginx", |path| nginx(path, true)),
     ("nginx with merge_slashes off", |path| nginx(path, false)),
     ("Twisted", twisted),
     ("Go's URL.Path, cleaned", |path| Some(go_clean(&go_unescape(path)?))),
     ("Go's EscapedPath, cleaned, then decoded", |path| go_unescape(&go_clean(path))),
     ("RFC 3986, then decoded", |path| go_unescape(&remove_dot_segments(path))),
-    ("nginx before Go", |path| Some(go_clean(&go_unescape(&nginx(path, true)?)?))),
 ];
 
 /// `ngx_http_parse_complex_uri`: one pass, in which an escape is decoded and then read like any other byte, but for
