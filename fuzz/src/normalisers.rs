@@ -1,4 +1,4 @@
-//! What servers make of a path before they look at it, each written after the server's own source and not after
+//! What servers make of a path before they look at it, each modelled on the server's known algorithm, independently of
 //! vestibule's. `None` is a refusal.
 
 /// Takes the raw path without its query; gives the path that the server compares.
