@@ -1,7 +1,7 @@
 # Every target is what a person types; the gate in .ci/run types the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test probes lint release-check
+.PHONY: help setup test probes lint fuzz release-check
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,8 +19,12 @@ probes: ## setup, then the raw probes against vestibule, nginx, HAProxy and Cadd
 lint: ## format, clippy, documentation, dependencies, systemd units
 	bash .ci/run fmt clippy doc deny systemd
 
-release-check: setup ## the gate, then what takes longer: the tests on the optimised build, the Synapse pair ten times
+fuzz: ## coverage-guided fuzzing, SECONDS (600) for each target; what is new stays in fuzz/corpus
+	bash fuzz/run $(or $(SECONDS),600)
+
+release-check: setup ## the gate, then what takes longer: ten million requests against hyper, the optimised build, the Synapse pair ten times
 	bash .ci/run
+	cd fuzz && REQUESTS=10000000 ANSWERS=1000000 cargo test --locked --release --test differential -- --nocapture
 	cargo test --locked --release
 	for round in 1 2 3 4 5 6 7 8 9 10; do \
 	    echo "Synapse pair, round $$round of 10"; \

@@ -113,6 +113,9 @@ impl Decoder {
     }
 }
 
+/// The largest length: what programs that count with a sign can count, so that nobody's count wraps.
+const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
+
 /// The one `Content-Length` (RFC 9110 §8.6): digits only, and no second line even if it says the same.
 pub(super) fn content_length(fields: &Fields) -> Result<Option<u64>, ()> {
     let mut values = fields.all("content-length");
@@ -120,7 +123,8 @@ pub(super) fn content_length(fields: &Fields) -> Result<Option<u64>, ()> {
     if values.next().is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(());
     }
-    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or(())
+    let length = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+    length.filter(|length| *length <= MAX_LENGTH).map(Some).ok_or(())
 }
 
 /// Up to `most` bytes from the front.

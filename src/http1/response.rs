@@ -38,15 +38,15 @@ impl ResponseHead {
     /// a head and kept by the caller between calls. `to_head` says that the request was a HEAD, to
     /// which no answer has a body.
     pub fn read(buffer: &mut BytesMut, searched: &mut usize, to_head: bool) -> Result<Option<Self>, ResponseError> {
+        // What does not begin like an answer never becomes one. Empty lines before it are surplus of the answer before.
+        if buffer.iter().zip(b"HTTP/1.").any(|(byte, expected)| byte != expected) {
+            return Err(Malformed("it does not begin with HTTP/1"));
+        }
         let length = head_length(buffer, *searched);
         if length.unwrap_or(buffer.len()) > MAX_HEAD {
             return Err(ResponseError::TooLarge);
         }
         let Some(length) = length else {
-            // What does not begin like an answer never becomes one.
-            if buffer.iter().zip(b"HTTP/1.").any(|(byte, expected)| byte != expected) {
-                return Err(Malformed("it does not begin with HTTP/1"));
-            }
             *searched = buffer.len();
             return Ok(None);
         };
@@ -64,9 +64,17 @@ impl ResponseHead {
         let version = response.version;
         let fields = Fields::new(bytes.clone(), response.headers);
         let length = content_length(&fields).map_err(|()| Malformed("the Content-Length is not one number"))?;
+        if version != Some(1) && fields.contains("transfer-encoding") {
+            return Err(Malformed("HTTP/1.0 has no transfer codings"));
+        }
         let framing = framing(&fields, status, length, to_head)?;
         let closes = fields.members("connection").any(|option| option.eq_ignore_ascii_case(b"close"));
-        let persistent = version == Some(1) && !closes && framing != Framing::Close;
+        // An announced body that the status forbids: some servers send it all the same.
+        let bodiless = status < 200 || status == 204;
+        let announced = bodiless && (length.is_some_and(|length| length > 0) || fields.contains("transfer-encoding"));
+        // What follows a 101 is no HTTP.
+        let switches = status == 101;
+        let persistent = version == Some(1) && !closes && !announced && !switches && framing != Framing::Close;
         Ok(Some(Self { fields, status, framing, length, persistent }))
     }
 
@@ -141,9 +149,11 @@ mod tests {
             (chunked, true, Framing::Length(0), true),
             ("HTTP/1.1 200 OK\r\n\r\n", false, Framing::Close, false),
             ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", false, Framing::Length(1), false),
-            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", false, Framing::Length(0), true),
-            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Framing::Length(0), true),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Framing::Length(0), false),
             ("HTTP/1.1 200\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n", false, Framing::Length(0), false),
         ];
         for (text, to_head, framing, persistent) in cases {
@@ -159,6 +169,7 @@ mod tests {
             "SSH-2.0-OpenSSH",
             "HTTP/2 200 OK\r\n",
             "<html>",
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 099 x\r\n\r\n",
             "HTTP/1.1 600 x\r\n\r\n",
             "HTTP/1.1 1000 x\r\n\r\n",
@@ -169,6 +180,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",

@@ -28,6 +28,7 @@ mod linger;
 mod pace;
 mod query;
 mod rates;
+mod readings;
 mod respond;
 mod router;
 mod service;

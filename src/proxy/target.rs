@@ -1,8 +1,10 @@
 //! Which kind of path a request target names: pure.
 //!
-//! X-Matrix signs the raw target, so it is forwarded byte for byte. The decision is made twice, on
-//! the raw path and on a copy that is decoded and has its dot segments removed, and the stricter
-//! answer counts: `/_matrix/%2e%2e/_synapse/admin` is an admin path, whatever it looks like.
+//! X-Matrix signs the raw target, so it is forwarded byte for byte. The decision is made on the raw
+//! path and on whatever else a server may read in it ([`readings`]), and the strictest answer counts:
+//! `/_matrix/%2e%2e/_synapse/admin` is an admin path, whatever it looks like.
+
+use super::readings::readings;
 
 /// What may happen with a path, from open to closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,18 +43,20 @@ const PRIVATE: [&str; 4] = ["/_synapse/replication", "/_synapse/metrics", "/_syn
 const NAMESPACES: [&str; 6] =
     ["/_matrix", "/_synapse", "/_dendrite", "/_tuwunel", "/_continuwuity", "/.well-known/matrix"];
 
-/// A path (without its query) in the two forms that count.
+/// A path (without its query) in the forms that count.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     raw: &'a str,
     /// Unless it is the same.
     normalised: Option<String>,
+    /// What else servers may read in it.
+    readings: Vec<String>,
 }
 
 impl<'a> Target<'a> {
     pub(super) fn new(path: &'a str) -> Self {
         let plain = !path.contains('%') && !path.contains("/.") && !path.contains("//") && !path.contains('\\');
-        Self { raw: path, normalised: (!plain).then(|| normalised(path)) }
+        Self { raw: path, normalised: (!plain).then(|| normalised(path)), readings: readings(path) }
     }
 
     /// As the client wrote it.
@@ -65,41 +69,41 @@ impl<'a> Target<'a> {
         self.normalised.as_deref().unwrap_or(self.raw)
     }
 
-    /// The stricter access of the two.
+    /// The strictest access of all forms.
     pub(super) fn access(&self) -> Access {
-        let raw = prefix_access(self.raw);
-        self.normalised.as_deref().map_or(raw, |normalised| raw.max(prefix_access(normalised)))
+        self.others().map(prefix_access).fold(prefix_access(self.raw), Access::max)
     }
 
-    /// Whether either belongs to the APIs of a homeserver: an apex site does not get it.
+    /// Whether any form belongs to the APIs of a homeserver: an apex site does not get it.
     pub(super) fn is_matrix(&self) -> bool {
         self.below(&NAMESPACES).is_some()
     }
 
-    /// Whether either belongs to the admin API, for which [`Self::access`] may say something stricter.
+    /// Whether any form belongs to the admin API, for which [`Self::access`] may say something stricter.
     pub(super) fn is_admin(&self) -> bool {
         self.below(&ADMIN).is_some()
     }
 
-    /// The private prefix that either is below.
+    /// The private prefix that any form is below.
     pub(super) fn private(&self) -> Option<&'static str> {
         self.below(&PRIVATE)
     }
 
-    /// What `read` finds in both; nothing when they disagree. The homeserver alone knows what it makes
+    /// What `read` finds in all forms; nothing when they disagree. The homeserver alone knows what it makes
     /// of such a path, so nobody else gets it.
     pub(super) fn agreed<T: PartialEq>(&self, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let found = read(self.raw)?;
-        match &self.normalised {
-            Some(normalised) => (read(normalised).as_ref() == Some(&found)).then_some(found),
-            None => Some(found),
-        }
+        self.others().all(|form| read(form).as_ref() == Some(&found)).then_some(found)
     }
 
     fn below(&self, prefixes: &[&'static str]) -> Option<&'static str> {
-        let normalised = self.normalised();
         let mut prefixes = prefixes.iter().copied();
-        prefixes.find(|prefix| is_below(self.raw, prefix) || is_below(normalised, prefix))
+        prefixes.find(|prefix| is_below(self.raw, prefix) || self.others().any(|form| is_below(form, prefix)))
+    }
+
+    /// All forms but the raw one.
+    fn others(&self) -> impl Iterator<Item = &str> {
+        self.normalised.iter().chain(&self.readings).map(String::as_str)
     }
 }
 
@@ -189,6 +193,12 @@ mod tests {
             ("/_matrix/..%5c_synapse%5cadmin", Admin),
             ("/_matrix/x\\..\\..\\_synapse/admin/v1", Admin),
             ("/_matrix/x/%2e%2e/%2e%2e/_synapse/metrics", Closed),
+            ("/_matrix/a\\b/../../_synapse/admin", Admin),
+            ("/_matrix/a%2Fb/../../_synapse/admin/v1", Admin),
+            ("/_matrix/a%2Fb/../../_synapse/metrics", Closed),
+            ("/_synapse/client/../admin///../../_matrix/x", Admin),
+            ("/_synapse/client/../admin/%2e%2e/%2e%2e/_matrix/x", Admin),
+            ("/_matrix/%252e%252e/_synapse/admin", Admin),
             ("//_synapse/admin", Closed),
             ("/_tuwunel/sso/x", Public),
         ] {
@@ -198,7 +208,14 @@ mod tests {
 
     #[test]
     fn an_apex_site_gets_nothing_of_matrix() {
-        for path in ["/_matrix/x", "/_synapse/admin", "/.well-known/matrix/client", "/x/../_matrix/y", "/%5fmatrix/x"] {
+        for path in [
+            "/_matrix/x",
+            "/_synapse/admin",
+            "/.well-known/matrix/client",
+            "/x/../_matrix/y",
+            "/%5fmatrix/x",
+            "/a%2Fb/../_matrix/x",
+        ] {
             assert!(Target::new(path).is_matrix(), "{path}");
         }
         for path in ["/", "/index.html", "/.well-known/webfinger", "/blog/_matrix"] {

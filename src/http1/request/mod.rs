@@ -11,6 +11,10 @@ const MAX_METHOD: usize = 32;
 /// The most header lines that can be asked for.
 const MAX_FIELDS: usize = 128;
 
+/// The most empty lines before a request. RFC 9112 §2.2 asks for one; without an end to them, a
+/// client could keep a connection busy and never begin.
+const MAX_EMPTY_LINES: u8 = 4;
+
 /// Bounds on a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -73,6 +77,7 @@ pub struct RequestHead {
 /// How far the head at the front of a buffer has been looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
+    empty_lines: u8,
     searched: usize,
     line_checked: bool,
 }
@@ -95,6 +100,10 @@ impl HeadReader {
         // RFC 9112 §2.2: a line end before the request line is what some clients send after a body.
         while self.progress.searched == 0 && buffer.starts_with(b"\r\n") {
             buffer.advance(2);
+            self.progress.empty_lines = self.progress.empty_lines.saturating_add(1);
+            if self.progress.empty_lines > MAX_EMPTY_LINES {
+                return Err(Malformed("too many empty lines before it"));
+            }
         }
         if buffer.as_ref() == b"\r" {
             return Ok(None);
@@ -179,7 +188,7 @@ impl RequestHead {
         if target.len() > limits.target {
             return Err(RequestError::TargetTooLong);
         }
-        let (authority, path) = split_target(target)?;
+        let (authority, path) = split_target(method, target)?;
         let (method, path) = (range_in(&bytes, method.as_bytes()), range_in(&bytes, path.as_bytes()));
         let authority = authority.map(|authority| range_in(&bytes, authority.as_bytes()));
         let fields = Fields::new(bytes.clone(), request.headers);
@@ -292,9 +301,9 @@ impl RequestHead {
     }
 }
 
-/// Authority and path of a target. Another scheme than these two is not for us: Synapse's workers use
-/// one among themselves.
-fn split_target(target: &str) -> Result<(Option<&str>, &str), RequestError> {
+/// Authority and path of a target in one of its four forms (RFC 9112 §3.2). Another scheme than these
+/// two is not for us: Synapse's workers use one among themselves.
+fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &'a str), RequestError> {
     if target.contains('#') {
         return Err(Malformed("the request target has a fragment"));
     }
@@ -303,14 +312,22 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str), RequestError> {
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     });
     let Some(rest) = scheme else {
-        return Ok((None, target));
+        return match (method, target) {
+            ("OPTIONS", "*") => Ok((None, target)),
+            ("CONNECT", _) if is_authority(target) => Ok((None, target)),
+            _ if target.starts_with('/') => Ok((None, target)),
+            _ => Err(Malformed("the request target is neither a path nor an absolute URL")),
+        };
     };
     match rest.find('/').and_then(|at| rest.split_at_checked(at)) {
-        Some((authority, path)) if !authority.is_empty() && !authority.contains(['@', '?']) => {
-            Ok((Some(authority), path))
-        }
+        Some((authority, path)) if is_authority(authority) => Ok((Some(authority), path)),
         _ => Err(Malformed("the request target is no absolute URL with a path")),
     }
+}
+
+/// Whether this has only what a host and a port are made of, and so no user information.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
 /// How the body is delimited (RFC 9112 §6.3), where nothing is left to guess.

@@ -35,12 +35,14 @@ fn framing_leaves_nothing_to_guess() {
     let with =
         |lines: &str| read(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).map(|head| head.unwrap().framing());
     assert_eq!(with("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
+    assert_eq!(with("Content-Length: 9223372036854775807\r\n"), Ok(Framing::Length(i64::MAX as u64)));
     assert_eq!(with("Transfer-Encoding: CHUNKED\r\n"), Ok(Framing::Chunked));
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
         "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Content-Length: 5, 5\r\n",
+        "Content-Length: 9223372036854775808\r\n",
         "Content-Length: 18446744073709551616\r\n",
         "Content-Length: +5\r\n",
         "Content-Length: -1\r\n",
@@ -102,10 +104,20 @@ fn request_lines_are_strict() {
         "GET /a b HTTP/1.1",
         "GET /\x7f HTTP/1.1",
         "GET /a#b HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET ?a HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET a:443 HTTP/1.1",
+        "GET ftp://a/ HTTP/1.1",
+        "GET ://a/ HTTP/1.1",
+        "CONNECT ://a/ HTTP/1.1",
         "GET http://a HTTP/1.1",
         "GET http://a?x HTTP/1.1",
         "GET http:///x HTTP/1.1",
         "GET http://u@a/x HTTP/1.1",
+        "GET http://\u{e9}/x HTTP/1.1",
+        "GET http://a\\b/x HTTP/1.1",
+        "GET http://a%62/x HTTP/1.1",
         "/ HTTP/1.1",
     ] {
         let error = refused(format!("{line}\r\nHost: a\r\n\r\n"));
@@ -117,6 +129,7 @@ fn request_lines_are_strict() {
     }
     let absolute = good("GET HTTPS://b.example:8448/x?y HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((absolute.authority(), absolute.target()), (Some("b.example:8448"), "/x?y"));
+    assert_eq!(good("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n").target(), "a:443");
     assert_eq!(good("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").target(), "*");
     assert_eq!(good("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").target(), "/");
 }
@@ -164,6 +177,23 @@ fn another_protocol_is_told_at_once() {
     assert!(read("GET /_matrix HTTP/1.1\r\nHost: a\r\nAcc").unwrap().is_none());
     assert!(read("").unwrap().is_none());
     assert!(read("GE").unwrap().is_none());
+}
+
+#[test]
+fn empty_lines_before_a_request_come_to_an_end() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let after = |lines: usize| format!("{}{request}", "\r\n".repeat(lines));
+    assert_eq!(good(&after(4)).target(), "/");
+    assert!(matches!(refused(after(5)), Malformed(_)));
+    let mut reader = HeadReader::new(LIMITS);
+    let mut one_by_one = || reader.read(&mut BytesMut::from("\r\n")).map(|head| head.is_none());
+    assert_eq!([(); 4].map(|()| one_by_one()), [Ok(true); 4]);
+    assert!(one_by_one().is_err());
+    // Those between two requests count anew.
+    let mut reader = HeadReader::new(LIMITS);
+    let mut buffer = BytesMut::from(after(4).repeat(2).as_str());
+    assert!(reader.read(&mut buffer).unwrap().is_some());
+    assert!(reader.read(&mut buffer).unwrap().is_some());
 }
 
 #[test]
