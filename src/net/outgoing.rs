@@ -58,10 +58,13 @@ impl Outgoing {
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let text = self.text.get(self.written..).unwrap_or_default();
-            let slices = [IoSlice::new(text), IoSlice::new(&self.piece), IoSlice::new(self.tail)];
-            let count = match slices.iter().filter(|slice| !slice.is_empty()).count() {
-                1 if !text.is_empty() => ready!(Pin::new(&mut *stream).poll_write(cx, text)),
-                _ => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices)),
+            let count = match (text, &*self.piece, self.tail) {
+                // TLS copies what it has to gather from several slices.
+                (only, [], []) | ([], only, []) => ready!(Pin::new(&mut *stream).poll_write(cx, only)),
+                (text, piece, tail) => {
+                    let slices = [text, piece, tail].map(IoSlice::new);
+                    ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))
+                }
             }?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

@@ -49,7 +49,8 @@ for group in "$@"; do
             needs haproxy haproxy
             needs caddy caddy
             ;;
-        *) die "unknown group: $group; known: probes" ;;
+        fuzz) needs g++ g++ ;; # compiles libFuzzer
+        *) die "unknown group: $group; known: probes fuzz" ;;
     esac
 done
 
