@@ -89,7 +89,7 @@ pub(super) async fn forward(
             Ok((head, exchange)) => return answer(head, exchange, lease, websocket, forwarding),
             // Not a byte was sent, so another one can have it.
             Err(Failed::Closed(_) | Failed::Connect(_)) if !last => {}
-            Err(failed) => return Err(explain(failed, &pool)),
+            Err(failed) => return Err(explain(failed, &pool, forwarding.request_id)),
         }
     }
     Err(ProxyError::Unreachable)
@@ -245,8 +245,8 @@ async fn send_unbounded(
     Ok(sent?)
 }
 
-fn explain(failed: Failed, pool: &Pool) -> ProxyError {
-    let upstream = pool.address();
+fn explain(failed: Failed, pool: &Pool, request_id: &[u8]) -> ProxyError {
+    let (upstream, request_id) = (pool.address(), request_id.escape_ascii());
     match failed {
         Failed::Closed(Refused::Full) => ProxyError::Crowded,
         Failed::Closed(Refused::Off | Refused::Over) => ProxyError::Unreachable,
@@ -256,12 +256,12 @@ fn explain(failed: Failed, pool: &Pool) -> ProxyError {
             ProxyError::Unreachable
         }
         Failed::Timeout(limit) => {
-            tracing::warn!(%upstream, ?limit, "no answer in time");
+            tracing::warn!(%upstream, %request_id, ?limit, "no answer in time");
             ProxyError::Timeout
         }
         Failed::Exchange(SendError::Body(error)) => error,
         Failed::Exchange(error) => {
-            tracing::warn!(%upstream, error = %Chain(&error), "an exchange with the upstream failed");
+            tracing::warn!(%upstream, %request_id, error = %Chain(&error), "an exchange with the upstream failed");
             ProxyError::BadAnswer
         }
     }
