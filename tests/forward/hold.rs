@@ -258,7 +258,7 @@ fn a_request_whose_client_is_gone_is_not_sent() {
 /// It frees its place at once, whatever of its body nobody has read.
 #[test]
 fn a_held_upload_whose_client_goes_leaves_its_place() {
-    let mut front = before(nowhere(), "limits.hold.client = \"30s\"\n");
+    let front = before(nowhere(), "limits.hold.client = \"30s\"\n");
     let held = |body: &[u8]| {
         let mut client = front.raw();
         client.send(format!("{}Content-Length: 1000000\r\n\r\n", head("POST", "/_matrix/client/v3/upload")));
