@@ -19,10 +19,11 @@ probes: ## setup, then the raw probes against vestibule, nginx, HAProxy and Cadd
 lint: ## format, clippy, documentation, dependencies, systemd units
 	bash .ci/run fmt clippy doc deny systemd
 
-release-check: setup ## the gate, then what takes longer: the tests on the optimised build, the Synapse pair ten times
+release-check: setup ## the gate, then what takes longer: the tests on the optimised build, the Synapse pair ten times, five restarts
 	bash .ci/run
 	cargo test --locked --release
 	for round in 1 2 3 4 5 6 7 8 9 10; do \
 	    echo "Synapse pair, round $$round of 10"; \
 	    cargo test --locked --release --test integration -- --exact peers::synapse_pair::synapse_pair || exit 1; \
 	done
+	RESTARTS_UNDER_LOAD=5 cargo test --locked --release --test integration -- --exact --nocapture peers::restarts::restarts
