@@ -24,6 +24,7 @@ mod architecture;
 mod certificates;
 mod cli;
 mod contract;
+mod crowds;
 mod descriptors;
 mod forward;
 mod identity;

@@ -1,14 +1,10 @@
 //! What an HTTP/2 connection is doing, and until when it may go on doing it.
 //!
 //! hyper does not tell a connection that rests between two requests from one that has work. Here
-//! the service notes requests and the stream notes bytes that leave; the deadline follows from both.
+//! the service notes requests and the stream notes answers that leave; the deadline follows from both.
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::Cell;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,8 +34,14 @@ impl Activity {
         Rc::new(Self { header_timeout, idle_timeout, in_flight, resting_since, begun })
     }
 
-    /// Bytes have left while no request is in flight: the end of an answer that waited in a buffer.
-    fn bytes_left(&self) {
+    /// How long a head may take.
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.header_timeout
+    }
+
+    /// Some of an answer has left. Without a request in flight it waited in a buffer. What answers a PING
+    /// is none: a client that says nothing else rests.
+    pub(super) fn answer_left(&self) {
         if self.in_flight.get() == 0 && self.begun.get() {
             self.resting_since.set(Instant::now());
         }
@@ -87,61 +89,6 @@ impl Drop for InFlight {
     }
 }
 
-/// A stream that notes leaving bytes.
-#[derive(Debug)]
-pub(super) struct Noted<S> {
-    stream: S,
-    activity: Rc<Activity>,
-}
-
-impl<S> Noted<S> {
-    pub(super) fn new(stream: S, activity: Rc<Activity>) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl<S: Read + Unpin> Read for Noted<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
-    }
-}
-
-impl<S: Write + Unpin> Write for Noted<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        if matches!(result, Poll::Ready(Ok(1..))) {
-            this.activity.bytes_left();
-        }
-        result
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        if matches!(result, Poll::Ready(Ok(1..))) {
-            this.activity.bytes_left();
-        }
-        result
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,7 +98,7 @@ mod tests {
         let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75));
         let due_in = || activity.waiting().map(|wait| ((wait.until - Instant::now()).as_secs(), wait.what));
         assert_eq!(due_in(), Some((10, Expired::Head)), "the first head is due at once");
-        activity.bytes_left();
+        activity.answer_left();
         let request = activity.request();
         assert_eq!(due_in(), None);
         tokio::time::advance(Duration::from_secs(600)).await;

@@ -7,9 +7,11 @@ use super::error::ProxyError;
 use super::headers::{self, Onward};
 use super::serving::Timeouts;
 use super::tunnel::Upgraded;
+use crate::drain::Watch;
 use crate::http1::{Framing, RequestHead, ResponseHead, Version};
 use crate::telemetry::log::Chain;
 use crate::upstream::{ConnectError, Exchange, Lease, Outbound, Pool, Refused, SendError, Turn, Waiting, weight};
+use futures_util::FutureExt as _;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -32,6 +34,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) timeouts: Timeouts,
     /// How long it may wait for an upstream that is down.
     pub(super) hold: Duration,
+    /// Ends that wait: nobody restarts this program to wait for another one.
+    pub(super) drain: &'a Watch,
 }
 
 /// Why there is no answer.
@@ -85,11 +89,11 @@ pub(super) async fn forward(
         let last = pools.peek().is_none();
         waiting.limit = if last { forwarding.hold } else { Duration::ZERO };
         let lease = pool.lease();
-        match through(&pool, waiting, &mut prepared, forwarding.timeouts.first_byte).await {
+        match through(&pool, waiting, &mut prepared, forwarding).await {
             Ok((head, exchange)) => return answer(head, exchange, lease, websocket, forwarding),
             // Not a byte was sent, so another one can have it.
             Err(Failed::Closed(_) | Failed::Connect(_)) if !last => {}
-            Err(failed) => return Err(explain(failed, &pool)),
+            Err(failed) => return Err(explain(failed, &pool, forwarding.request_id)),
         }
     }
     Err(ProxyError::Unreachable)
@@ -122,11 +126,12 @@ async fn through(
     pool: &Rc<Pool>,
     waiting: Waiting,
     prepared: &mut Prepared,
-    limit: Duration,
+    forwarding: &Forwarding<'_>,
 ) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
     let mut turn = pool.gate().turn(waiting);
+    let limit = forwarding.timeouts.first_byte;
     loop {
-        turn.come().await.map_err(Failed::Closed)?;
+        come(&mut turn, forwarding.drain).await.map_err(Failed::Closed)?;
         // The wait was not the upstream's to answer in.
         prepared.moved.set(Instant::now());
         match send(prepared, pool, &mut turn, limit).await {
@@ -137,6 +142,20 @@ async fn through(
             Err(Failed::Connect(error)) if turn.connect_failed(&error) => {}
             Err(failed) => return Err(failed),
         }
+    }
+}
+
+/// Waits until the request may go, at most until the program stops.
+async fn come(turn: &mut Turn, drain: &Watch) -> Result<(), Refused> {
+    // On an ordinary day the watch, which all workers share, is not touched.
+    if let Some(came) = turn.come().now_or_never() {
+        return came;
+    }
+    let mut drain = drain.clone();
+    tokio::select! {
+        biased;
+        came = turn.come() => came,
+        () = drain.started() => turn.give_up(),
     }
 }
 
@@ -230,8 +249,8 @@ async fn send_unbounded(
     Ok(sent?)
 }
 
-fn explain(failed: Failed, pool: &Pool) -> ProxyError {
-    let upstream = pool.address();
+fn explain(failed: Failed, pool: &Pool, request_id: &[u8]) -> ProxyError {
+    let (upstream, request_id) = (pool.address(), request_id.escape_ascii());
     match failed {
         Failed::Closed(Refused::Full) => ProxyError::Crowded,
         Failed::Closed(Refused::Off | Refused::Over) => ProxyError::Unreachable,
@@ -241,12 +260,12 @@ fn explain(failed: Failed, pool: &Pool) -> ProxyError {
             ProxyError::Unreachable
         }
         Failed::Timeout(limit) => {
-            tracing::warn!(%upstream, ?limit, "no answer in time");
+            tracing::warn!(%upstream, %request_id, ?limit, "no answer in time");
             ProxyError::Timeout
         }
         Failed::Exchange(SendError::Body(error)) => error,
         Failed::Exchange(error) => {
-            tracing::warn!(%upstream, error = %Chain(&error), "an exchange with the upstream failed");
+            tracing::warn!(%upstream, %request_id, error = %Chain(&error), "an exchange with the upstream failed");
             ProxyError::BadAnswer
         }
     }

@@ -4,7 +4,7 @@
 //! watches that a client reads its answer. The deadlines of the connection itself are kept by
 //! [`drive`].
 
-use super::activity::{Activity, Expired, InFlight, Noted};
+use super::activity::{Activity, Expired, InFlight};
 use super::answer::{Answer, AnswerBody, AnswerHead, BodyCut};
 use super::body::RequestBody;
 use super::deadline::Deadline;
@@ -54,7 +54,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(super) async fn serve(stream: Downstream, service: Rc<Service>, drain: Watch) -> Result<(), hyper::Error> {
     let timeouts = service.timeouts();
     let activity = Activity::new(timeouts.header, timeouts.idle);
-    let stream = Noted::new(TokioIo::new(Metered::new(stream)), Rc::clone(&activity));
+    let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity)));
     let mut builder = http2::Builder::new(LocalExecutor { bounds: timeouts.pace });
     builder
         .timer(TokioTimer::new())

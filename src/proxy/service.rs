@@ -17,6 +17,7 @@ use super::router::{Asked, PlainRoute, Route, route, route_plain};
 use super::serving::{Serving, Timeouts};
 use super::worker::Shared;
 use crate::config::{Hold, UpstreamAddress};
+use crate::drain::Watch;
 use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::telemetry::metrics::HoldMetrics;
@@ -67,6 +68,8 @@ pub(super) struct Local {
     pub(super) linger: Linger,
     pub(super) date: DateLine,
     pub(super) request_ids: RequestIds,
+    /// When the program stops.
+    pub(super) drain: Watch,
 }
 
 /// Serves the requests of one connection.
@@ -177,6 +180,7 @@ impl Service {
             timeouts: self.timeouts,
             // Not at all for a preflight, which can be answered in the upstream's stead.
             hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) },
+            drain: &self.local.drain,
         };
         let answer = forward(head, body, pools, &forwarding).await?;
         rates.settle(&admitted, answer.head.status());

@@ -71,23 +71,24 @@ impl Worker {
             turns: Turns::default(),
             linger,
             request_ids: RequestIds::new(),
+            drain: self.drain,
         });
         // Every connection holds `alive`; this worker ends when the last one has dropped it.
         let (connections, alive) = Drain::new();
         let mut accepting = JoinSet::new();
         for listener in self.listeners.iter() {
             let acceptor = Acceptor::new(listener, Arc::clone(&local.shared.connections))?;
-            let (local, drain, alive) = (Rc::clone(&local), self.drain.clone(), alive.clone());
+            let (local, drain, alive) = (Rc::clone(&local), local.drain.clone(), alive.clone());
             let serve = move |accepted| {
                 let alive = alive.clone();
-                let connection = connection::serve(accepted, Rc::clone(&local), drain.clone());
+                let connection = connection::serve(accepted, Rc::clone(&local), local.drain.clone());
                 #[expect(clippy::disallowed_methods, reason = "the worker waits for `alive` to be dropped")]
                 tokio::task::spawn_local(async move {
                     connection.await;
                     drop(alive);
                 });
             };
-            accepting.spawn_local(acceptor.run(self.drain.clone(), serve));
+            accepting.spawn_local(acceptor.run(drain, serve));
         }
         drop(alive);
         drop(self.listeners);

@@ -1,15 +1,17 @@
 //! Starting and stopping: where it listens, what it finishes, and how it ends.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use http::Request;
 
+use crate::forward::outages::assert_unreachable;
 use crate::support::eventually::eventually;
-use crate::support::front::{Front, NAME, SOON, get, url};
+use crate::support::front::{Front, NAME, SOON, get, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::Origin;
+use crate::support::ports;
 use crate::support::process::Signal;
 use crate::support::raw_client::{Arrival, RawClient};
 use crate::support::vestibule::Vestibule;
@@ -114,6 +116,36 @@ fn idle_connections_do_not_delay_the_end() {
     });
     assert_eq!(resting.arrival(SOON), Arrival::Closed);
     assert_eq!(front.vestibule().process().wait(SOON).code(), Some(0));
+}
+
+/// Nobody stops it to wait for a homeserver that is down: what is held is answered, and it ends long before
+/// `limits.drain` and the hold.
+#[test]
+fn requests_that_are_held_do_not_delay_the_end() {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
+    let mut front = Front::at(&format!("http://{address}"), "");
+    let mut first = front.raw();
+    first.send(get("/_matrix/federation/v1/version"));
+    let mut second = front.raw();
+    // Its body is not read before the homeserver is back.
+    second.send(format!("{}Content-Length: 100000\r\n\r\nthe beginning", head("PUT", "/_matrix/client/v3/a")));
+    http2::run(SOON, async {
+        let mut client = Http2::connect(front.https(), NAME, &front.root()).await;
+        let request = Request::get(url("/_matrix/client/v3/a")).body(http2::empty()).expect("a request");
+        let pending = client.sender.send_request(request);
+        front.vestibule().process().wait_for_line("the upstream is down", SOON);
+        assert_eq!(first.arrival(Duration::from_millis(500)), Arrival::Nothing, "it is held");
+        assert_eq!(second.arrival(Duration::from_millis(100)), Arrival::Nothing, "it is held");
+        front.vestibule().process().signal(Signal::Term);
+        assert_eq!(pending.await.expect("an answer").status(), 502);
+        client.task.await.expect("the connection is closed");
+    });
+    assert_unreachable(first.answer());
+    assert_unreachable(second.answer());
+    drop(second);
+    let started = Instant::now();
+    assert_eq!(front.vestibule().process().wait(SOON).code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::outages::{NO_HOLD, assert_unreachable};
 use crate::support::curl::Response;
+use crate::support::eventually::eventually;
 use crate::support::front::{Front, NAME, SOON, get, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::{Conversation, Origin};
 use crate::support::ports;
-use crate::support::raw_client::Arrival;
+use crate::support::raw_client::{Arrival, RawClient};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -252,4 +253,32 @@ fn a_request_whose_client_is_gone_is_not_sent() {
     assert!(line.contains("left=1"), "{line}");
     let origin = origin.join().expect("a port");
     assert!(origin.requests().iter().all(|request| request.target() == "/_matrix/client/v3/stays"));
+}
+
+/// It frees its place at once, whatever of its body nobody has read.
+#[test]
+fn a_held_upload_whose_client_goes_leaves_its_place() {
+    let front = before(nowhere(), "limits.hold.client = \"30s\"\n");
+    let held = |body: &[u8]| {
+        let mut client = front.raw();
+        client.send(format!("{}Content-Length: 1000000\r\n\r\n", head("POST", "/_matrix/client/v3/upload")));
+        client.send(body);
+        client
+    };
+    // As many as one address may have by their bytes, 64 KiB each.
+    let mut clients: Vec<_> = (0..255).map(|_| held(b"a beginning")).collect();
+    let mut over = held(b"");
+    let refused = |client: &mut RawClient| client.arrival(Duration::from_millis(300)) == Arrival::Bytes;
+    while !refused(&mut over) {
+        assert!(clients.len() < 300, "there is room for ever");
+        clients.push(std::mem::replace(&mut over, held(b"")));
+    }
+    assert_eq!(over.answer().status, 503);
+    drop(clients.pop());
+    eventually("the place of a client that has gone is free", Duration::from_secs(2), || {
+        match refused(&mut held(b"")) {
+            true => Err("it is still taken"),
+            false => Ok(()),
+        }
+    });
 }

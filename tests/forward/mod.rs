@@ -7,7 +7,7 @@ mod headers;
 mod hold;
 mod hosts;
 mod limits;
-mod outages;
+pub mod outages;
 mod rates;
 mod streaming;
 mod target;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::curl::{Curl, Response};
+use crate::support::curl::{Curl, CurlError, Response};
 use crate::support::eventually::eventually;
 
 /// Federation takes several round trips and a retry or two on a busy machine.
@@ -75,6 +75,28 @@ impl MatrixClient {
         self.transactions += 1;
         let path = format!("{}/send/m.room.message/{}", room_path(room), self.transactions);
         self.put(&path, &json!({ "msgtype": "m.text", "body": words }));
+    }
+
+    /// Says it as soon as the server listens, however long that takes; `transaction` makes it the same message when it
+    /// is said again.
+    pub fn try_say(&self, room: &str, transaction: &str, words: &str) -> Result<Response, CurlError> {
+        let path = format!("{}/send/m.room.message/{transaction}", room_path(room));
+        let request = self.request().limit(PATIENCE * 2).method("PUT");
+        request.json(&json!({ "msgtype": "m.text", "body": words })).try_send(&format!("{}{path}", self.base))
+    }
+
+    /// Asks for what is new, and does not wait for more.
+    pub fn try_sync(&self) -> Result<Response, CurlError> {
+        self.request().limit(PATIENCE * 2).try_send(&format!("{}/_matrix/client/v3/sync?timeout=0", self.base))
+    }
+
+    /// What `speaker` said last in `room`, a hundred events back, in any order.
+    #[track_caller]
+    pub fn words(&self, room: &str, speaker: &str) -> Vec<String> {
+        let events = self.get(&format!("{}/messages?dir=b&limit=100", room_path(room)))["chunk"].take();
+        let events = events.as_array().expect("a list of events").iter();
+        let said = events.filter(|event| event["type"] == "m.room.message" && event["sender"] == speaker);
+        said.filter_map(|event| Some(event["content"]["body"].as_str()?.to_owned())).collect()
     }
 
     /// Waits until what `speaker` said in `room`, in the order this server knows it, is `expected`.

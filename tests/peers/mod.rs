@@ -3,4 +3,5 @@
 mod matrix_client;
 mod pair;
 mod pebble;
+mod restarts;
 mod synapse_pair;

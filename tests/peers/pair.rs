@@ -102,6 +102,10 @@ impl Side {
 
             [check]
             network = "private"
+
+            # Synapse takes its time to start when others keep the machine busy.
+            [limits]
+            hold = {{ federation = "50s", key = "50s", client = "50s" }}
             "#,
             homeserver = synapse.url(),
             https = at(443),

@@ -107,6 +107,11 @@ impl Process {
         self.log.state.lock().expect("no reader panics").lines.clone()
     }
 
+    /// Everything written since `mark`.
+    pub fn lines_since(&self, mark: Mark) -> Vec<String> {
+        self.lines().split_off(mark.0)
+    }
+
     /// Where the output stands now, for [`Self::wait_for_line_since`].
     pub fn mark(&self) -> Mark {
         Mark(self.log.state.lock().expect("no reader panics").lines.len())

@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::ports;
-use super::process::Process;
+use super::process::{Process, Signal};
 use super::python;
 
 /// A cold start loads some thousand Python files.
@@ -24,6 +24,7 @@ pub struct Synapse {
     process: Process,
     folder: TempDir,
     address: SocketAddr,
+    server_name: String,
 }
 
 impl Synapse {
@@ -37,11 +38,36 @@ impl Synapse {
         let config = config(server_name, folder.path(), address, federation_roots);
         fs::write(folder.path().join("homeserver.yaml"), config.to_string()).expect("a writable folder");
 
-        let mut command = Command::new(python::program("python"));
-        command.args(["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"]).current_dir(folder.path());
-        let mut process = Process::spawn(format!("synapse {server_name}"), &mut command);
+        let mut process = spawn(server_name, folder.path());
         process.wait_until_listening(address, START);
-        Self { process, folder, address }
+        Self { process, folder, address, server_name: server_name.to_owned() }
+    }
+
+    /// Ends it with this signal and waits until it is gone.
+    #[track_caller]
+    pub fn stop(&mut self, signal: Signal) {
+        self.process.signal(signal);
+        self.process.wait(START);
+    }
+
+    /// Starts it again where it was, with all that it has stored, and waits until it listens.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.server_name, self.folder.path());
+        self.process.wait_until_listening(self.address, START);
+    }
+
+    /// The servers that it does not talk to for a while because they failed it.
+    #[track_caller]
+    pub fn servers_given_up(&self) -> Vec<String> {
+        const ASK: &str = "import sqlite3
+for row in sqlite3.connect('file:synapse.db?mode=ro', uri=True).execute(
+        'select destination, retry_last_ts, retry_interval from destinations where retry_interval > 0'):
+    print(*row)";
+        let output = Command::new(python::program("python")).args(["-c", ASK]).current_dir(self.folder.path()).output();
+        let output = output.expect("Python is there");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// What goes into `homeserver = …`.
@@ -65,6 +91,12 @@ impl Synapse {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+fn spawn(server_name: &str, folder: &Path) -> Process {
+    let mut command = Command::new(python::program("python"));
+    command.args(["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"]).current_dir(folder);
+    Process::spawn(format!("synapse {server_name}"), &mut command)
 }
 
 fn config(server_name: &str, folder: &Path, address: SocketAddr, federation_roots: &Path) -> serde_json::Value {

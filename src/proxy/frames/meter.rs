@@ -17,8 +17,10 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
 
 /// Surplus frames in a row. A browser sends two with each of its first hundred requests; less than
 /// a thousand, so that a flood of some seconds ends before it has had a thousand.
@@ -66,6 +68,8 @@ pub(super) enum Surplus {
     /// No surplus but a lack: the client's first frame is not its SETTINGS (RFC 9113 §3.4), which the h2
     /// crate does not ask for.
     NoSettings,
+    /// Time: what was begun is not ended.
+    Dripped,
 }
 
 impl Surplus {
@@ -73,7 +77,7 @@ impl Surplus {
     pub(super) fn code(self) -> u32 {
         match self {
             Self::NoSettings => 1,
-            Self::Frames | Self::Resets => 11,
+            Self::Frames | Self::Resets | Self::Dripped => 11,
         }
     }
 }
@@ -98,6 +102,10 @@ pub(super) struct Meter {
     /// Bytes of bodies that have earned nothing yet.
     bytes: u32,
     surplus: Option<Surplus>,
+    /// The client is within the header block of a request, which no other frame may interrupt.
+    in_block: bool,
+    /// When the header block or frame began that is not all there. Not of DATA: bodies have a pace.
+    unfinished: Option<Instant>,
 }
 
 impl Meter {
@@ -116,6 +124,8 @@ impl Meter {
             pings: 0,
             bytes: 0,
             surplus: None,
+            in_block: false,
+            unfinished: None,
         }
     }
 
@@ -139,19 +149,51 @@ impl Meter {
         let preface = self.preface.min(bytes.len());
         self.preface -= preface;
         let mut bytes = bytes.get(preface..).unwrap_or_default();
+        // What was begun before is over when another frame begins, unless that is a part of it.
+        if self.incoming.ends_within(bytes) && !self.in_block {
+            self.unfinished = None;
+        }
+        let mut another = false;
         while let Some(frame) = self.incoming.next(&mut bytes) {
+            if another && !self.in_block {
+                self.unfinished = None;
+            }
+            another = true;
+            self.in_block = match frame.kind {
+                HEADERS | CONTINUATION => frame.flags & END_HEADERS == 0,
+                _ => self.in_block,
+            };
             self.received(&frame, now);
             if self.surplus.is_some() {
                 return;
             }
         }
+        if self.in_block || !(self.incoming.at_boundary() || self.incoming.within() == Some(DATA)) {
+            self.unfinished.get_or_insert(now);
+        } else {
+            self.unfinished = None;
+        }
     }
 
-    /// Takes bytes to the client.
-    pub(super) fn outgoing(&mut self, mut bytes: &[u8], now: Instant) {
+    /// Since when the client owes the end of a header block, or of a frame that is no DATA.
+    pub(super) fn unfinished(&self) -> Option<Instant> {
+        self.unfinished
+    }
+
+    /// It has owed that for too long.
+    pub(super) fn give_up(&mut self) {
+        self.surplus.get_or_insert(Surplus::Dripped);
+    }
+
+    /// Takes bytes to the client. Says whether some of them were an answer's.
+    pub(super) fn outgoing(&mut self, mut bytes: &[u8], now: Instant) -> bool {
+        let is_answer = |kind| matches!(kind, DATA | HEADERS | CONTINUATION);
+        let mut answered = !bytes.is_empty() && self.outgoing.within().is_some_and(is_answer);
         while let Some(frame) = self.outgoing.next(&mut bytes) {
+            answered |= is_answer(frame.kind);
             self.sent(&frame, now);
         }
+        answered
     }
 
     fn received(&mut self, frame: &Frame, now: Instant) {
@@ -218,7 +260,7 @@ impl Meter {
         let budget = match what {
             Surplus::Frames => &mut self.frames,
             Surplus::Resets => &mut self.resets,
-            Surplus::NoSettings => return,
+            Surplus::NoSettings | Surplus::Dripped => return,
         };
         if !budget.take(now) {
             self.surplus.get_or_insert(what);
@@ -293,6 +335,17 @@ struct Frames {
 impl Frames {
     fn at_boundary(&self) -> bool {
         self.filled == 0 && self.payload == 0
+    }
+
+    /// Whether these bytes are more than what is left of the frame whose payload is under way.
+    fn ends_within(&self, bytes: &[u8]) -> bool {
+        self.filled == 0 && usize::try_from(self.payload).is_ok_and(|left| left < bytes.len())
+    }
+
+    /// The type of the frame whose payload is under way.
+    fn within(&self) -> Option<u8> {
+        let [_, _, _, kind, ..] = self.head;
+        (self.payload > 0).then_some(kind)
     }
 
     /// The next frame that begins in `bytes`, which are used up to its payload.
@@ -372,6 +425,45 @@ mod tests {
             meter.incoming(&first, now);
             assert_eq!(meter.surplus(), (!good).then_some(Surplus::NoSettings), "{first:?}");
         }
+    }
+
+    /// Since when the end of something is owed, as the seconds of a clock that ticks with each byte.
+    fn owed_after(bytes: &[u8]) -> Vec<Option<u64>> {
+        let start = Instant::now();
+        let mut meter = meter(start);
+        let mut owed = Vec::new();
+        for (tick, byte) in (1..).zip(bytes) {
+            meter.incoming(&[*byte], start + Duration::from_secs(tick));
+            owed.push(meter.unfinished().map(|since| (since - start).as_secs()));
+        }
+        owed
+    }
+
+    #[test]
+    fn the_end_of_what_was_begun_is_owed() {
+        let ping = owed_after(&frame(PING, 0, 0, &[0; 8]).repeat(2));
+        assert_eq!(ping, [vec![Some(1); 16], vec![None], vec![Some(18); 16], vec![None]].concat());
+        let data = owed_after(&frame(DATA, 0, 1, &[0; 3]));
+        assert_eq!(data, [vec![Some(1); 8], vec![None; 4]].concat(), "a body has a pace of its own");
+        // A header block ends with END_HEADERS, however many frames it has.
+        let open = [frame(HEADERS, 0, 1, b"a"), frame(CONTINUATION, 0, 1, b"b")].concat();
+        assert_eq!(owed_after(&open), vec![Some(1); 20]);
+        let ended = owed_after(&[open, frame(CONTINUATION, END_HEADERS, 1, b"c"), frame(PING, 0, 0, &[])].concat());
+        assert_eq!(ended, [vec![Some(1); 29], vec![None], vec![Some(31); 8], vec![None]].concat());
+    }
+
+    #[test]
+    fn answers_are_told_from_other_frames() {
+        let now = Instant::now();
+        let mut meter = meter(now);
+        let mut told = |bytes: &[u8]| meter.outgoing(bytes, now);
+        assert!(!told(&frame(PING, ACK, 0, &[0; 8])));
+        assert!(!told(&frame(SETTINGS, ACK, 0, &[])));
+        let data = frame(DATA, 0, 1, &[0; 3]);
+        assert!(told(&data[..10]), "the head of one and a byte");
+        assert!(told(&data[10..]));
+        assert!(!told(&[]));
+        assert!(told(&[frame(PING, ACK, 0, &[0; 8]), frame(HEADERS, 4, 1, b"x")].concat()));
     }
 
     #[test]
@@ -560,11 +652,15 @@ mod tests {
             whole.outgoing(&bytes, now);
             let mut split = meter(now);
             let mut cuts = cuts.iter().cycle();
-            for take in [Meter::incoming, Meter::outgoing] {
+            for incoming in [true, false] {
                 let mut rest = bytes.as_slice();
                 while !rest.is_empty() {
                     let (piece, after) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                    take(&mut split, piece, now);
+                    if incoming {
+                        split.incoming(piece, now);
+                    } else {
+                        split.outgoing(piece, now);
+                    }
                     rest = after;
                 }
             }

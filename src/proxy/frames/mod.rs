@@ -13,6 +13,7 @@
 //! | empty DATA | the h2 crate, 100 in a connection's life; the meter |
 //! | tiny DATA nobody has read yet | the h2 crate, 25,600 bytes of overhead |
 //! | CONTINUATION | the h2 crate, five without END_HEADERS; the meter |
+//! | frames and header blocks that are begun and not ended, by bytes that drip | the meter, within `header_timeout`; DATA by the pace of its body |
 //! | HPACK bombs, long header lists | the h2 crate, by the header list size it is given |
 //!
 //! # What the h2 crate hides

@@ -1,8 +1,12 @@
-//! A stream that follows the frames passing through it, and ends a connection that sends too many.
+//! A stream that follows the frames passing through it, and ends a connection that sends too many or
+//! does not end one that it has begun.
 
 use super::meter::{Meter, Surplus};
+use crate::proxy::activity::Activity;
+use crate::proxy::deadline::Deadline;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,6 +28,8 @@ const GOAWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
 pub(in crate::proxy) struct Metered<S> {
     stream: S,
     meter: Meter,
+    activity: Rc<Activity>,
+    deadline: Deadline,
     ending: Option<Ending>,
 }
 
@@ -38,9 +44,9 @@ struct Ending {
 }
 
 impl<S> Metered<S> {
-    /// Meters `stream`, on which nothing has been read or written yet.
-    pub(in crate::proxy) fn new(stream: S) -> Self {
-        Self { stream, meter: Meter::new(Instant::now()), ending: None }
+    /// Meters `stream`, on which nothing has been read or written yet, and notes answers that leave.
+    pub(in crate::proxy) fn new(stream: S, activity: Rc<Activity>) -> Self {
+        Self { stream, meter: Meter::new(Instant::now()), activity, deadline: Deadline::default(), ending: None }
     }
 
     /// Begins the end. `served` is the last stream that hyper may have seen.
@@ -97,8 +103,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
             // What we had to send may have been too much.
             if this.meter.surplus().is_none() {
                 let before = buf.filled().len();
-                ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-                this.meter.incoming(buf.filled().get(before..).unwrap_or_default(), Instant::now());
+                match Pin::new(&mut this.stream).poll_read(cx, buf) {
+                    Poll::Ready(read) => {
+                        read?;
+                        this.meter.incoming(buf.filled().get(before..).unwrap_or_default(), Instant::now());
+                    }
+                    Poll::Pending => {
+                        // As long as a head may take over HTTP/1.1, from its first byte and however it drips.
+                        let Some(since) = this.meter.unfinished() else { return Poll::Pending };
+                        ready!(this.deadline.poll(since + this.activity.header_timeout(), cx));
+                        this.meter.give_up();
+                    }
+                }
                 if this.meter.surplus().is_some() {
                     // No part of it is for hyper: requests in it are not served.
                     buf.set_filled(before);
@@ -138,7 +154,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         let mut left = written;
         for buf in bufs {
             let sent = left.min(buf.len());
-            this.meter.outgoing(buf.get(..sent).unwrap_or_default(), now);
+            if this.meter.outgoing(buf.get(..sent).unwrap_or_default(), now) {
+                this.activity.answer_left();
+            }
             left -= sent;
         }
         Poll::Ready(Ok(written))
@@ -194,8 +212,9 @@ mod tests {
         let answer = move |_: Request<Incoming>| async move {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; length]))))
         };
+        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75));
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        builder.serve_connection(TokioIo::new(Metered::new(stream)), service_fn(answer)).await
+        builder.serve_connection(TokioIo::new(Metered::new(stream, activity)), service_fn(answer)).await
     }
 
     /// Type and payload of every frame.

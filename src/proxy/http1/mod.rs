@@ -179,9 +179,10 @@ impl Connection {
 
     /// Writes an answer and finds out what may follow it.
     async fn send(&mut self, answer: Answer, asked: write::Asked, draining: bool) -> Result<Next, Ended> {
-        // A short rest of a body is soon read and dropped. Of a long one, an answer of our own says that
-        // nobody wants it.
-        let wanted = !answer.is_ours() || self.link.borrow().is_nearly_read();
+        // A short rest of a body is soon read and dropped, unless it has been waited for long enough. Of a
+        // long one, an answer of our own says that nobody wants it.
+        let too_slow = answer.head.status() == 408;
+        let wanted = !answer.is_ours() || !too_slow && self.link.borrow().is_nearly_read();
         let persistent = asked.persistent && !draining && wanted;
         let date = self.service.date();
         let mut writing = write::Writing::new(answer, &asked, persistent, &date, &mut self.link.borrow_mut());

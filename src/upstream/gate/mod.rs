@@ -249,15 +249,22 @@ impl Turn {
             }
             self.enter()?;
         }
+        if let Some(Hold { place: place @ Place::Queued(_), deadline, .. }) = self.hold.as_deref_mut()
+            && let Place::Queued(woken) = place
+            && timeout_at(*deadline, woken).await.is_ok()
+        {
+            *place = Place::OnTheWay;
+        }
+        self.give_up()
+    }
+
+    /// Ends the wait in vain, unless the request has just been let go.
+    pub fn give_up(&mut self) -> Result<(), Refused> {
         let Some(hold) = &mut self.hold else { return Ok(()) };
-        let woken = match &mut hold.place {
-            Place::Queued(woken) => woken,
+        match hold.place {
+            Place::Queued(_) => {}
             Place::OnTheWay | Place::Sent => return Ok(()),
             Place::Gone => return Err(Refused::Over),
-        };
-        if timeout_at(hold.deadline, woken).await.is_ok() {
-            hold.place = Place::OnTheWay;
-            return Ok(());
         }
         let mut inner = self.gate.inner.borrow_mut();
         let waited = inner.queue.remove(&hold.number).is_some();
