@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admit;
 pub mod client;
 pub mod connections;
+pub mod counted;
 pub mod descriptors;
 pub mod exchange;
 pub mod incoming;

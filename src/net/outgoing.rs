@@ -73,6 +73,7 @@ impl Outgoing {
             self.advance(count);
         }
         self.text.clear();
+        self.text.shrink_to(KEPT);
         self.written = 0;
         Poll::Ready(Ok(()))
     }

@@ -3,7 +3,8 @@
 //! hyper does not tell a connection that rests between two requests from one that has work. Here
 //! the service notes requests and the stream notes answers that leave; the deadline follows from both.
 
-use std::cell::Cell;
+use super::pace::{Bounds, Pace};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,6 +18,10 @@ pub(super) struct Activity {
     resting_since: Cell<Instant>,
     /// Whether a request has come: the first is due soon after the handshake.
     begun: Cell<bool>,
+    /// How the client takes what is sent, whatever stream it belongs to: a stream whose last piece is in
+    /// hyper's buffers is nobody's any more.
+    pace: RefCell<Pace>,
+    blocked: Cell<bool>,
 }
 
 /// What a connection that is not busy lacks.
@@ -29,9 +34,28 @@ pub(super) enum Expired {
 }
 
 impl Activity {
-    pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Rc<Self> {
+    pub(super) fn new(header_timeout: Duration, idle_timeout: Duration, bounds: Bounds) -> Rc<Self> {
         let (in_flight, resting_since, begun) = (Cell::new(0), Cell::new(Instant::now()), Cell::new(false));
-        Rc::new(Self { header_timeout, idle_timeout, in_flight, resting_since, begun })
+        let (pace, blocked) = (RefCell::new(Pace::new(bounds)), Cell::new(false));
+        Rc::new(Self { header_timeout, idle_timeout, in_flight, resting_since, begun, pace, blocked })
+    }
+
+    /// The socket takes nothing.
+    pub(super) fn is_blocked(&self) {
+        self.blocked.set(true);
+        self.pace.borrow_mut().waiting();
+    }
+
+    /// The socket has taken so many bytes.
+    pub(super) fn has_moved(&self, bytes: usize) {
+        if self.blocked.replace(false) {
+            self.pace.borrow_mut().moved(bytes);
+        }
+    }
+
+    /// Until when a client that takes nothing must have taken something.
+    pub(super) fn stalled(&self) -> Option<Instant> {
+        self.blocked.get().then(|| self.pace.borrow_mut().waiting())
     }
 
     /// How long a head may take.
@@ -93,9 +117,11 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(60), rate: 1024 };
+
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_what_happens() {
-        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75));
+        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75), BOUNDS);
         let due_in = || activity.waiting().map(|wait| ((wait.until - Instant::now()).as_secs(), wait.what));
         assert_eq!(due_in(), Some((10, Expired::Head)), "the first head is due at once");
         activity.answer_left();
@@ -106,5 +132,20 @@ mod tests {
         assert_eq!(due_in(), Some((75, Expired::Resting)));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(due_in(), Some((45, Expired::Resting)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_takes_nothing_is_noticed_whatever_is_in_flight() {
+        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75), BOUNDS);
+        let _request = activity.request();
+        assert_eq!(activity.stalled(), None);
+        activity.is_blocked();
+        let until = activity.stalled().unwrap();
+        assert_eq!((until - Instant::now()).as_secs(), 60);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        activity.is_blocked();
+        assert_eq!(activity.stalled(), Some(until), "it is one wait");
+        activity.has_moved(1 << 20);
+        assert_eq!(activity.stalled(), None);
     }
 }

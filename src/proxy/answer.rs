@@ -43,7 +43,8 @@ pub(super) struct UpstreamBody {
     lease: Lease,
     length: Option<u64>,
     patience: Duration,
-    moved: Instant,
+    /// Since when it keeps us waiting.
+    waiting_since: Option<Instant>,
     deadline: Deadline,
 }
 
@@ -98,8 +99,15 @@ impl AnswerBody {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::Close => None,
         };
-        let (moved, deadline) = (Instant::now(), Deadline::default());
-        Self::Upstream(Box::new(UpstreamBody { exchange: Some(exchange), lease, length, patience, moved, deadline }))
+        let (waiting_since, deadline) = (None, Deadline::default());
+        Self::Upstream(Box::new(UpstreamBody {
+            exchange: Some(exchange),
+            lease,
+            length,
+            patience,
+            waiting_since,
+            deadline,
+        }))
     }
 
     /// Its length, where that is known before its end.
@@ -139,9 +147,12 @@ impl UpstreamBody {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
         };
-        match exchange.poll_data(cx) {
+        let polled = exchange.poll_data(cx);
+        if polled.is_ready() {
+            self.waiting_since = None;
+        }
+        match polled {
             Poll::Ready(Some(Ok(data))) => {
-                self.moved = Instant::now();
                 // Known to be the last one, so the connection is free at once, and not when the client has
                 // read it all.
                 if exchange.is_done() {
@@ -158,7 +169,8 @@ impl UpstreamBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let stalled = self.deadline.poll(self.moved + self.patience, cx);
+                let since = *self.waiting_since.get_or_insert_with(Instant::now);
+                let stalled = self.deadline.poll(since + self.patience, cx);
                 stalled.map(|()| Some(Err(BodyCut::Stalled(self.patience))))
             }
         }

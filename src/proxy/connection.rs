@@ -6,6 +6,7 @@ use super::{http1, http2};
 use crate::drain::Watch;
 use crate::net::accept::Accepted;
 use crate::net::admit::{Admitted, admit};
+use crate::net::counted::Counted;
 use crate::net::listen::Role;
 use crate::telemetry::log::Chain;
 use crate::tls;
@@ -43,7 +44,7 @@ async fn speak(admitted: Admitted, role: Role, local: Rc<Local>, mut drain: Watc
     let Admitted { stream, client, time, permit: _permit } = admitted;
     if role == Role::Http {
         let service = Service::new(local, client.ip(), Arrival::Plain);
-        return Ok(http1::serve(Downstream::Plain(stream), Rc::new(service), drain).await?);
+        return Ok(http1::serve(Downstream::Plain(Counted::new(stream)), Rc::new(service), drain).await?);
     }
     let serving = local.shared.serving.load_full();
     let handshake = tokio::select! {

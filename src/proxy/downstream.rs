@@ -1,28 +1,36 @@
 //! A client's connection as bytes.
 
+use crate::net::counted::Counted;
 use crate::tls::TlsStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A stream from a client.
 pub(super) enum Downstream {
     Tls(Box<TlsStream>),
-    Plain(TcpStream),
+    Plain(Counted),
 }
 
 impl Downstream {
     /// Has the connection end with a reset instead of in order once it is dropped: for an answer that
     /// is delimited by the end of the connection and was cut, so that it is not taken for complete.
     pub(super) fn abort(&self) {
-        let socket = match self {
+        // If the socket is gone already, so is the client.
+        let _ = self.counted().socket().set_zero_linger();
+    }
+
+    /// Bytes that the socket has taken for the client.
+    pub(super) fn written(&self) -> u64 {
+        self.counted().written()
+    }
+
+    fn counted(&self) -> &Counted {
+        match self {
             Self::Tls(stream) => stream.get_ref().0,
             Self::Plain(stream) => stream,
-        };
-        // If the socket is gone already, so is the client.
-        let _ = socket.set_zero_linger();
+        }
     }
 }
 

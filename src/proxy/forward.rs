@@ -43,7 +43,7 @@ pub(super) struct Forwarding<'a> {
 enum Failed {
     /// The gate is closed.
     Closed(Refused),
-    /// Not a byte was sent.
+    /// No connection, so nothing was sent that could have come to anything.
     Connect(ConnectError),
     Timeout(Duration),
     Exchange(SendError<ProxyError>),
@@ -224,7 +224,7 @@ async fn send_unbounded(
     pool: &Rc<Pool>,
     turn: &mut Turn,
 ) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
-    while let Some(reused) = pool.take() {
+    while let Some(reused) = pool.take(prepared.again.is_some()) {
         turn.connected();
         match reused.exchange(&mut prepared.request, prepared.to_head).await {
             // It was closed while idle, and took not a byte of the request.

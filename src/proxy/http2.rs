@@ -53,7 +53,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: Downstream, service: Rc<Service>, drain: Watch) -> Result<(), hyper::Error> {
     let timeouts = service.timeouts();
-    let activity = Activity::new(timeouts.header, timeouts.idle);
+    let activity = Activity::new(timeouts.header, timeouts.idle, timeouts.pace);
     let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity)));
     let mut builder = http2::Builder::new(LocalExecutor { bounds: timeouts.pace });
     builder
@@ -109,7 +109,7 @@ async fn answer(
         response.headers_mut().entry("strict-transport-security").or_insert(hsts);
     }
     let body = if to_head { AnswerBody::Empty } else { body };
-    // Outside a stream's task there is nobody to watch over it, and the tests of hyper's that would be.
+    // hyper runs this within a stream's task.
     let reading = READING.try_with(Rc::clone).unwrap_or_else(|_| Rc::new(Reading::new(bounds)));
     Ok(response.map(|()| StreamBody { body, reading, _in_flight: in_flight }))
 }
@@ -236,7 +236,8 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     }
 }
 
-/// Runs a connection until it ends, rests too long, or draining lets it finish.
+/// Runs a connection until it ends, rests too long, takes nothing of what is sent, or draining lets
+/// it finish.
 async fn drive<C>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
@@ -252,6 +253,7 @@ where
     // Armed late and re-armed only when it fires or must fire earlier, so that a busy connection
     // never touches the timer.
     let mut timer = pin!(sleep_until(Instant::now()));
+    let mut stalled = Deadline::default();
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -261,6 +263,11 @@ where
                 goodbye = Some(Instant::now() + GOODBYE);
                 shut_down(connection.as_mut());
                 continue;
+            }
+            if let Some(until) = activity.stalled()
+                && stalled.poll(until, cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
             }
             let Some(waiting) = activity.waiting() else {
                 return Poll::Pending;

@@ -1,4 +1,4 @@
-//! WebSockets: after both sides have switched, bytes are copied until one of them ends.
+//! WebSockets: after both sides have switched, bytes are copied until both have ended.
 
 use super::downstream::Downstream;
 use crate::net::stream::Stream;
@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The upstream's side of a connection that has switched.
 pub(super) struct Upgraded {
@@ -21,12 +21,18 @@ pub(super) struct Upgraded {
     pub(super) lease: Lease,
 }
 
-/// Joins both sides until one ends, or nothing moves for `patience` (WebSockets send pings).
+/// How long a WebSocket goes on after the program was told to stop. Clients connect again, and sooner
+/// is better for them than at the drain limit, when all are cut at once.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Joins both sides until they end, nothing moves for `patience` (WebSockets send pings), or the
+/// program stops.
 pub(super) async fn join(
     mut downstream: Downstream,
     early: BytesMut,
     upgraded: Upgraded,
     patience: Duration,
+    drained: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Upgraded { stream: mut upstream, early: answer, lease: _lease } = upgraded;
     let moved = Cell::new(Instant::now());
@@ -47,6 +53,7 @@ pub(super) async fn join(
             let (up, down) = ended?;
             tracing::debug!(up, down, "a WebSocket ended");
         }
+        () = async { drained.await; sleep(GRACE).await } => tracing::debug!("a WebSocket was closed by the stop"),
         () = still => tracing::debug!(?patience, "a WebSocket stood still and was closed"),
     }
     Ok(())

@@ -3,6 +3,7 @@
 use super::config::{TlsTable, challenge_config};
 use crate::certs::{Certificate, Challenges};
 use crate::matrix::Host;
+use crate::net::counted::Counted;
 use rustls::server::Acceptor;
 use std::io;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 const BUFFER: usize = 96 * 1024;
 
 /// The stream after the handshake.
-pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type TlsStream = tokio_rustls::server::TlsStream<Counted>;
 
 /// A finished handshake.
 pub struct Handshake {
@@ -78,14 +79,14 @@ pub async fn handshake(
     challenges: &Challenges,
     limit: Duration,
 ) -> Result<Option<Handshake>, HandshakeError> {
-    match tokio::time::timeout(limit, perform(stream, table, challenges)).await {
+    match tokio::time::timeout(limit, perform(Counted::new(stream), table, challenges)).await {
         Ok(result) => result,
         Err(_) => Err(HandshakeError::Timeout(limit)),
     }
 }
 
 async fn perform(
-    stream: TcpStream,
+    stream: Counted,
     table: &TlsTable,
     challenges: &Challenges,
 ) -> Result<Option<Handshake>, HandshakeError> {
@@ -112,7 +113,7 @@ async fn perform(
     Ok(Some(Handshake { stream, name: ProvenName { certificate }, http2 }))
 }
 
-async fn refuse(mut stream: TcpStream, sni: Option<String>) -> HandshakeError {
+async fn refuse(mut stream: Counted, sni: Option<String>) -> HandshakeError {
     // Best effort: the client may be gone already.
     let _ = stream.write_all(&UNRECOGNIZED_NAME).await;
     let _ = stream.shutdown().await;

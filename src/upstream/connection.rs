@@ -20,8 +20,6 @@ const MAX_INTERIM: u32 = 8;
 pub struct Connection {
     stream: Stream,
     incoming: Incoming,
-    /// It has carried an exchange before.
-    reused: bool,
 }
 
 /// How far the head of an answer has been read.
@@ -29,6 +27,8 @@ struct Reading {
     searched: usize,
     interim: u32,
     to_head: bool,
+    /// Why the request was not sent whole.
+    write_error: Option<io::Error>,
 }
 
 /// Why no answer came.
@@ -70,6 +70,9 @@ pub enum AnswerBodyError {
     /// The connection failed.
     #[error("the connection failed within the answer's body")]
     Io(#[from] io::Error),
+    /// The request's body failed meanwhile.
+    #[error("the request's body broke off while it was answered")]
+    Request,
     /// It is not what its framing says.
     #[error("the answer's body is malformed")]
     Malformed(#[from] Malformed),
@@ -78,19 +81,19 @@ pub enum AnswerBodyError {
 impl Connection {
     /// A connection just opened.
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, incoming: Incoming::default(), reused: false }
+        Self { stream, incoming: Incoming::default() }
     }
 
-    /// Whether it has carried an exchange before: an upstream may close such a connection at any
-    /// moment, and means nothing by it.
-    pub fn is_reused(&self) -> bool {
-        self.reused
-    }
-
-    /// Whether nothing has happened on it since its last exchange. Costs no system call unless
-    /// something has.
+    /// Whether nothing has happened on it since its last exchange, as far as the runtime has been told.
+    /// Costs no system call unless something has.
     pub(super) fn is_quiet(&self) -> bool {
         self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The same, and asks the kernel: the runtime is told once a turn, and a request that cannot be sent
+    /// again deserves a system call.
+    pub(super) fn is_surely_quiet(&self) -> bool {
+        self.is_quiet() && self.stream.has_nothing_to_read()
     }
 
     /// Sends a request and waits for the head of its answer. `request` is empty once its last byte is
@@ -100,11 +103,12 @@ impl Connection {
         request: &mut Option<Outbound<B>>,
         to_head: bool,
     ) -> Result<(ResponseHead, Exchange<B>), SendError<B::Error>> {
-        let mut reading = Reading { searched: 0, interim: 0, to_head };
+        let mut reading = Reading { searched: 0, interim: 0, to_head, write_error: None };
         let head = poll_fn(|cx| self.poll_head(request, &mut reading, cx)).await?;
         // The buffer that held it is the head's own now.
         self.incoming.release();
         let (decoder, persistent) = (Decoder::new(head.framing()), head.is_persistent());
+        let persistent = persistent && reading.write_error.is_none();
         Ok((head, Exchange { connection: self, request: request.take(), decoder, persistent }))
     }
 
@@ -114,7 +118,6 @@ impl Connection {
         reading: &mut Reading,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ResponseHead, SendError<B::Error>>> {
-        let mut write_error = None;
         if let Some(pumping) = request {
             match pumping.poll(&mut self.stream, cx) {
                 Poll::Pending => {}
@@ -123,8 +126,12 @@ impl Connection {
                 Poll::Ready(Err(PumpError::Write(error))) if pumping.has_sent_nothing() => {
                     return Poll::Ready(Err(SendError::Unsent(error)));
                 }
-                // An answer may have come before the upstream stopped reading: look for it.
-                Poll::Ready(Err(PumpError::Write(error))) => write_error = Some(error),
+                // It takes no more, and has perhaps answered already. A broken connection becomes readable, at
+                // the latest with its error.
+                Poll::Ready(Err(PumpError::Write(error))) => {
+                    *request = None;
+                    reading.write_error = Some(error);
+                }
             }
         }
         loop {
@@ -142,13 +149,9 @@ impl Connection {
             }
             let ended = match self.incoming.poll_fill(&mut self.stream, 0, cx) {
                 Poll::Ready(Ok(1..)) => continue,
-                Poll::Ready(Ok(0)) => write_error.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(Ok(0)) => reading.write_error.take().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(Err(error)) => error,
-                Poll::Pending => match write_error.take() {
-                    // It neither reads nor answers.
-                    Some(error) => error,
-                    None => return Poll::Pending,
-                },
+                Poll::Pending => return Poll::Pending,
             };
             return Poll::Ready(Err(match begun || reading.interim > 0 {
                 true => SendError::BrokeOff(ended),
@@ -165,12 +168,13 @@ impl<B: Source> Exchange<B> {
             match pumping.poll(&mut self.connection.stream, cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.request = None,
-                // The rest of the request will not arrive whole, so nothing may follow it. The answer
-                // has begun and can still be complete.
-                Poll::Ready(Err(_)) => {
+                // It takes no more, and nothing may follow; its answer can still be complete.
+                Poll::Ready(Err(PumpError::Write(_))) => {
                     self.request = None;
                     self.persistent = false;
                 }
+                // It would wait for the rest of the body, which does not come.
+                Poll::Ready(Err(PumpError::Source(_))) => return Poll::Ready(Some(Err(AnswerBodyError::Request))),
             }
         }
         loop {
@@ -201,7 +205,6 @@ impl<B: Source> Exchange<B> {
             return None;
         }
         connection.incoming.release();
-        connection.reused = true;
         Some(connection)
     }
 

@@ -2,8 +2,8 @@
 //! per connection.
 //!
 //! A [`Pool`] belongs to one worker thread; a connection never leaves it. What a caller may try again:
-//! a request whose connect failed, or whose connection took no byte of it, with any method; once, on
-//! a reused connection that closed without a byte of an answer, a GET, HEAD or OPTIONS without a body.
+//! a request whose connect failed, or of which a reused connection took no byte, with any method;
+//! once, on a reused connection that closed without a byte of an answer, a GET, HEAD or OPTIONS without a body.
 //! Nothing else: a homeserver may have acted on what it received.
 //!
 //! Before each upstream stands a [`Gate`]: while the upstream is down, requests wait there, bounded,

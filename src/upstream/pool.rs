@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an idle connection is kept: Twisted closes at 60 s, and a request sent at that moment
+/// For how long an idle connection is used again: Twisted closes at 60 s, and a request sent at that moment
 /// would be lost.
 const IDLE: Duration = Duration::from_secs(45);
 
@@ -82,11 +82,13 @@ impl Pool {
         Lease(Rc::clone(self))
     }
 
-    /// The most recently used live connection: the others may age out.
-    pub fn take(&self) -> Option<Connection> {
+    /// The most recently used live connection: the others may age out. `repeatable` says that the
+    /// request can be sent again, should the upstream close the connection in this very moment.
+    pub fn take(&self, repeatable: bool) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since }) = idle.pop_back() {
-            if since.elapsed() < IDLE && connection.is_quiet() {
+            let live = if repeatable { connection.is_quiet() } else { connection.is_surely_quiet() };
+            if since.elapsed() < IDLE && live {
                 return Some(connection);
             }
         }

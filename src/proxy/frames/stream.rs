@@ -146,10 +146,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let stream = Pin::new(&mut this.stream);
-        let written = match bufs {
-            [buf] => ready!(stream.poll_write(cx, buf))?,
-            bufs => ready!(stream.poll_write_vectored(cx, bufs))?,
+        let polled = match bufs {
+            [buf] => stream.poll_write(cx, buf),
+            bufs => stream.poll_write_vectored(cx, bufs),
         };
+        let Poll::Ready(written) = polled else {
+            this.activity.is_blocked();
+            return Poll::Pending;
+        };
+        let written = written?;
+        this.activity.has_moved(written);
         let now = Instant::now();
         let mut left = written;
         for buf in bufs {
@@ -186,6 +192,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::pace::Bounds;
     use bytes::Bytes;
     use http_body_util::Full;
     use hyper::body::Incoming;
@@ -212,7 +219,8 @@ mod tests {
         let answer = move |_: Request<Incoming>| async move {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; length]))))
         };
-        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75));
+        let bounds = Bounds { patience: Duration::from_secs(60), rate: 1024 };
+        let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75), bounds);
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.serve_connection(TokioIo::new(Metered::new(stream, activity)), service_fn(answer)).await
     }

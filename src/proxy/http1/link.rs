@@ -11,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite as _;
 
 /// How much a client may send ahead while nobody reads: the next request, or the start of a body. Read
-/// only to learn whether the client is still there.
-const AHEAD: usize = 16 * 1024;
+/// only to learn whether the client is still there; a body of that length counts as read in the
+/// hold's budget.
+const AHEAD: usize = 64 * 1024;
 
 /// What of a body is read and dropped rather than that the connection is given up: a round trip or two.
 const SHORT: u64 = 64 * 1024;
@@ -28,6 +29,10 @@ pub(in crate::proxy) struct Link {
     decoder: Decoder,
     /// The client holds the body back until it is asked.
     withheld: bool,
+    /// It has been asked, and the question may not have left yet.
+    asking: bool,
+    /// An answer is under way: no interim answer may come between.
+    answering: bool,
     /// The body broke its framing: nobody knows where the next request begins.
     broken: bool,
 }
@@ -43,13 +48,28 @@ pub(in crate::proxy) enum BodyError {
 impl Link {
     pub(super) fn new(stream: Downstream) -> Self {
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Self { stream, incoming, outgoing, decoder: Decoder::new(Framing::Length(0)), withheld: false, broken: false }
+        Self {
+            stream,
+            incoming,
+            outgoing,
+            decoder: Decoder::new(Framing::Length(0)),
+            withheld: false,
+            asking: false,
+            answering: false,
+            broken: false,
+        }
     }
 
     /// A request's head has been read; this is how its body ends.
     pub(super) fn begin_body(&mut self, framing: Framing, withheld: bool) {
         self.decoder = Decoder::new(framing);
         self.withheld = withheld;
+        self.answering = false;
+    }
+
+    /// An answer begins; a body that was not asked for until now is not asked for any more.
+    pub(super) fn begin_answer(&mut self) {
+        self.answering = true;
     }
 
     /// Whether the request has been read to its end.
@@ -69,11 +89,17 @@ impl Link {
 
     /// The next piece of the request's body. Asking for it asks the client, too.
     pub(in crate::proxy) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if std::mem::take(&mut self.withheld) {
+        if !self.answering && std::mem::take(&mut self.withheld) {
             self.outgoing.text().extend_from_slice(GO_ON);
+            self.asking = true;
         }
-        if !self.outgoing.is_empty() && ready!(self.poll_flush(cx, |_| {})).is_err() {
-            return self.gone();
+        if self.asking {
+            match self.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.asking = false,
+                Poll::Ready(Err(_)) => return self.gone(),
+                // A client that does not read may send all the same.
+                Poll::Pending => {}
+            }
         }
         loop {
             match self.decoder.decode(&mut self.incoming.bytes) {
@@ -98,12 +124,13 @@ impl Link {
         Poll::Ready(Some(Err(BodyError::Gone)))
     }
 
-    /// Ready when the client has gone, or has sent something (true) that whoever reads the body should
-    /// look at. A client that closed its side for writing has gone: no Matrix client does that and
-    /// waits, and work for the dead is what it would cost.
+    /// Ready when the client has gone, or has sent something that whoever reads the body should look at.
+    /// A client that closed its side for writing has gone: no Matrix client does that and waits, and
+    /// work for the dead is what it would cost. So is one that has sent so much behind its request that
+    /// its end could not be seen; behind the start of a long body it is seen once somebody reads.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if self.incoming.bytes.len() >= AHEAD {
-            return Poll::Pending;
+            return if self.decoder.is_done() { Poll::Ready(Err(Gone)) } else { Poll::Pending };
         }
         match ready!(self.incoming.poll_fill(&mut self.stream, 0, cx)) {
             Ok(1..) => Poll::Ready(Ok(())),
@@ -112,8 +139,8 @@ impl Link {
     }
 
     /// Writes what waits to be written, out of every buffer.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, moved: impl FnMut(usize)) -> Poll<io::Result<()>> {
-        ready!(self.outgoing.poll_write(&mut self.stream, cx, moved))?;
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outgoing.poll_write(&mut self.stream, cx, |_| {}))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 }

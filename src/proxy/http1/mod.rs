@@ -22,6 +22,7 @@ use super::error::ProxyError;
 use super::pace::Pace;
 use super::respond;
 use super::service::Service;
+use super::serving::Timeouts;
 use super::tunnel;
 use crate::drain::Watch;
 use crate::http1::{Framing, HeadReader, Limits, RequestHead, Version};
@@ -80,20 +81,20 @@ pub(super) async fn serve(stream: Downstream, service: Rc<Service>, mut drain: W
     let mut drained = pin!(drain.started());
     let timeouts = connection.service.timeouts();
     // The first request is due at once: a handshake without one is not a rest.
-    let mut rest = timeouts.header;
+    let mut first = true;
     loop {
-        let next = match connection.head(rest, drained.as_mut()).await? {
+        let next = match connection.head(first, drained.as_mut()).await? {
             Some(Ok(head)) => connection.exchange(head, &draining).await?,
             Some(Err(refusal)) => connection.refuse(refusal).await?,
             None => Next::Close,
         };
         match next {
-            Next::Request => rest = timeouts.idle,
+            Next::Request => first = false,
             Next::Close => return connection.close().await,
             Next::Tunnel(upgraded) => {
                 let Some(link) = Rc::into_inner(connection.link) else { return Ok(()) };
                 let Link { stream, incoming, .. } = link.into_inner();
-                tunnel::join(stream, incoming.bytes, upgraded, timeouts.between_bytes).await?;
+                tunnel::join(stream, incoming.bytes, upgraded, timeouts.between_bytes, drained).await?;
                 return Ok(());
             }
         }
@@ -104,19 +105,17 @@ impl Connection {
     /// The next request's head. `None` is the end of the connection between two requests.
     async fn head(
         &mut self,
-        rest: Duration,
+        first: bool,
         mut drained: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Option<Result<RequestHead, ProxyError>>, Ended> {
         let mut reader = HeadReader::new(LIMITS);
         let began = Instant::now();
         let mut head_since = None;
-        let header_timeout = self.service.timeouts().header;
+        let Timeouts { header, idle, .. } = self.service.timeouts();
+        let rest = if first { header } else { idle };
         poll_fn(|cx| {
             let link = &mut *self.link.borrow_mut();
             loop {
-                if head_since.is_none() && !link.incoming.bytes.is_empty() {
-                    head_since = Some(Instant::now());
-                }
                 match reader.read(&mut link.incoming.bytes) {
                     Ok(Some(head)) => {
                         link.incoming.release();
@@ -124,6 +123,10 @@ impl Connection {
                     }
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Ok(Some(Err(ProxyError::Request(error))))),
+                }
+                // Empty lines before a request are gone now: they begin none.
+                if head_since.is_none() && !link.incoming.bytes.is_empty() {
+                    head_since = Some(Instant::now());
                 }
                 match link.incoming.poll_fill(&mut link.stream, 0, cx) {
                     Poll::Ready(Ok(1..)) => continue,
@@ -136,11 +139,15 @@ impl Connection {
                 if head_since.is_none() && drained.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Ok(None));
                 }
-                let until = head_since.map_or(began + rest, |since| since + header_timeout);
+                let until = match head_since {
+                    Some(since) if !first => since + header,
+                    Some(_) | None => began + rest,
+                };
+                link.outgoing.release();
                 ready!(self.deadline.poll(until, cx));
                 return Poll::Ready(match head_since {
                     Some(_) => Ok(Some(Err(ProxyError::HeadTooSlow))),
-                    None if rest == header_timeout => Err(Ended::Head),
+                    None if first => Err(Ended::Head),
                     None => Ok(None),
                 });
             }
@@ -191,7 +198,8 @@ impl Connection {
             Ok(Some(upgraded)) => return Ok(Next::Tunnel(upgraded)),
             Ok(None) => {}
             Err(ended) => {
-                if matches!(ended, Ended::Cut) && writing.needs_reset() {
+                // Its end would look like the end of the body.
+                if writing.needs_reset() {
                     self.link.borrow().stream.abort();
                 }
                 return Err(ended);

@@ -27,6 +27,8 @@ pub(super) struct Writing {
     until_close: bool,
     persistent: bool,
     upgraded: Option<Upgraded>,
+    /// The client has not taken all yet; until it has, nothing is added.
+    blocked: bool,
     /// The body broke off. What there is of it is written, and no end.
     cut: bool,
 }
@@ -41,6 +43,7 @@ impl Writing {
         let chunked = framing.is_none() && !bodiless && asked.version == Version::Http11;
         let until_close = framing.is_none() && !bodiless && !chunked;
         let persistent = persistent && !until_close && !upgraded;
+        link.begin_answer();
         let text = link.outgoing.text();
         headers::write_answer(&head, hsts.as_ref(), date, text);
         if chunked {
@@ -58,7 +61,7 @@ impl Writing {
             AnswerBody::Upgraded(upgraded) => (None, Some(*upgraded)),
             body => ((!bodiless).then_some(body), None),
         };
-        Self { body, chunked, until_close, persistent, upgraded, cut: false }
+        Self { body, chunked, until_close, persistent, upgraded, blocked: false, cut: false }
     }
 
     /// The length that the head is to say.
@@ -90,12 +93,15 @@ impl Writing {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Upgraded>, Ended>> {
         loop {
-            let waits_for_upstream = self.gather(link, cx);
-            let mut count = 0;
-            let flushed = link.borrow_mut().poll_flush(cx, |moved| count += moved);
-            if count > 0 {
-                pace.moved(count);
+            let waits_for_upstream = !self.blocked && self.gather(link, cx);
+            let before = link.borrow().stream.written();
+            let flushed = link.borrow_mut().poll_flush(cx);
+            // What TLS keeps in a buffer of its own has not moved.
+            let moved = link.borrow().stream.written().wrapping_sub(before);
+            if moved > 0 {
+                pace.moved(usize::try_from(moved).unwrap_or(usize::MAX));
             }
+            self.blocked = flushed.is_pending();
             match flushed {
                 Poll::Ready(Ok(())) if self.cut => return Poll::Ready(Err(Ended::Cut)),
                 Poll::Ready(Ok(())) if self.body.is_none() => return Poll::Ready(Ok(self.upgraded.take())),
