@@ -111,8 +111,8 @@ impl AnswerBody {
         }
     }
 
-    /// The next piece.
-    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+    /// The next piece. An upstream's is of about `most` bytes if there are so many.
+    pub(super) fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
         match self {
             Self::Empty | Self::Upgraded(_) => Poll::Ready(None),
             Self::Ours(bytes) => {
@@ -120,7 +120,7 @@ impl AnswerBody {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Self::Upstream(body) => body.poll_data(cx),
+            Self::Upstream(body) => body.poll_data(most, cx),
         }
     }
 
@@ -135,11 +135,11 @@ impl AnswerBody {
 }
 
 impl UpstreamBody {
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+    fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
         };
-        match exchange.poll_data(cx) {
+        match exchange.poll_data(most, cx) {
             Poll::Ready(Some(Ok(data))) => {
                 self.moved = Instant::now();
                 // Known to be the last one, so the connection is free at once, and not when the client has
