@@ -49,7 +49,7 @@ const SEND_BUFFER: usize = 32 * 1024;
 
 /// Answers under way on a connection from which on they come in small pieces: hyper and h2 hold up to
 /// two of each, and a client that opens its windows and reads nothing can have [`MAX_STREAMS`] of them.
-const MANY: u32 = 16;
+const MANY: u32 = 8;
 
 /// A small piece: half a frame, and the smallest that a body is read in.
 const SMALL_PIECE: u64 = 8 * 1024;
