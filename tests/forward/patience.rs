@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::front::{Front, NAME, SOON, get, head, url};
+use crate::support::front::{Front, NAME, SOON, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::{Conversation, Origin};
 use crate::support::raw_client::{Arrival, RawClient};
