@@ -15,9 +15,13 @@ const PIECE: usize = 64 * 1024;
 /// head holds none.
 const SMALL: usize = 8 * 1024;
 
+/// The most that is read at once of a head, with what comes behind it: all of most messages, and little
+/// of a body that nobody may want yet.
+const AT_ONCE: usize = 16 * 1024;
+
 thread_local! {
     /// Where heads are read into before their size is known.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into_boxed_slice());
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AT_ONCE].into_boxed_slice());
 }
 
 /// A connection's read buffer. It takes memory only while it holds bytes or a body is arriving.

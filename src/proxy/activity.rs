@@ -106,6 +106,13 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct InFlight(Rc<Activity>);
 
+impl InFlight {
+    /// How many there are with this one.
+    pub(super) fn on_this_connection(&self) -> u32 {
+        self.0.in_flight.get()
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.resting_since.set(Instant::now());

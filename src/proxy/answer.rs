@@ -119,8 +119,8 @@ impl AnswerBody {
         }
     }
 
-    /// The next piece.
-    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+    /// The next piece. An upstream's is of about `most` bytes if there are so many.
+    pub(super) fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
         match self {
             Self::Empty | Self::Upgraded(_) => Poll::Ready(None),
             Self::Ours(bytes) => {
@@ -128,7 +128,7 @@ impl AnswerBody {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Self::Upstream(body) => body.poll_data(cx),
+            Self::Upstream(body) => body.poll_data(most, cx),
         }
     }
 
@@ -143,11 +143,11 @@ impl AnswerBody {
 }
 
 impl UpstreamBody {
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
+    fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
         };
-        let polled = exchange.poll_data(cx);
+        let polled = exchange.poll_data(most, cx);
         if polled.is_ready() {
             self.waiting_since = None;
         }

@@ -43,8 +43,16 @@ const MAX_HEAD: u32 = 32 * 1024;
 /// wants at least so many), and the most that a connection which finishes none can ask.
 const MAX_STREAMS: u32 = 100;
 
-/// How much of a download may wait in memory for a slow client.
-const SEND_BUFFER: usize = 256 * 1024;
+/// How much of a download may wait in memory for a slow client, beside the pieces that are read at once:
+/// what the kernel takes is more, and it is there that a fast client is kept busy.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// Answers under way on a connection from which on they come in small pieces: hyper and h2 hold up to
+/// two of each, and a client that opens its windows and reads nothing can have [`MAX_STREAMS`] of them.
+const MANY: u32 = 8;
+
+/// A small piece: half a frame, and the smallest that a body is read in.
+const SMALL_PIECE: u64 = 8 * 1024;
 
 /// How long a connection that was told to end may take over its goodbye: HTTP/2 sends two GOAWAY
 /// frames and waits for an answer between them.
@@ -111,7 +119,7 @@ async fn answer(
     let body = if to_head { AnswerBody::Empty } else { body };
     // hyper runs this within a stream's task.
     let reading = READING.try_with(Rc::clone).unwrap_or_else(|_| Rc::new(Reading::new(bounds)));
-    Ok(response.map(|()| StreamBody { body, reading, _in_flight: in_flight }))
+    Ok(response.map(|()| StreamBody { body, reading, in_flight }))
 }
 
 /// A request's body.
@@ -151,7 +159,7 @@ struct StreamBody {
     body: AnswerBody,
     reading: Rc<Reading>,
     /// Held until the answer has been handed over.
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl Body for StreamBody {
@@ -161,7 +169,8 @@ impl Body for StreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         let this = self.get_mut();
         this.reading.asks_for_more();
-        let piece = ready!(this.body.poll_data(cx));
+        let most = if this.in_flight.on_this_connection() < MANY { u64::MAX } else { SMALL_PIECE };
+        let piece = ready!(this.body.poll_data(most, cx));
         if let Some(Ok(piece)) = &piece {
             this.reading.has_been_given(piece.len());
         }

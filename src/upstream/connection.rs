@@ -162,8 +162,9 @@ impl Connection {
 }
 
 impl<B: Source> Exchange<B> {
-    /// The next piece of the answer's body; meanwhile the rest of the request's is sent.
-    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerBodyError>>> {
+    /// The next piece of the answer's body, of about `most` bytes if there are so many; meanwhile the rest
+    /// of the request's is sent.
+    pub fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerBodyError>>> {
         if let Some(pumping) = &mut self.request {
             match pumping.poll(&mut self.connection.stream, cx) {
                 Poll::Pending => {}
@@ -183,7 +184,7 @@ impl<B: Source> Exchange<B> {
                 Decoded::End => return Poll::Ready(None),
                 Decoded::More => {}
             }
-            let expected = self.decoder.left().unwrap_or(u64::MAX);
+            let expected = self.decoder.left().unwrap_or(u64::MAX).min(most);
             let connection = &mut self.connection;
             if ready!(connection.incoming.poll_fill(&mut connection.stream, expected, cx))? == 0 {
                 self.decoder.end_of_connection()?;

@@ -129,7 +129,7 @@ pub fn idlers() -> Vec<Idler> {
             ..idler("HTTP/2: a request, then PINGs only", 100, Http2)
         },
         Idler {
-            asked: ask.clone(),
+            asked: ask,
             dripped: (frame(HEADERS, END_HEADERS | END_STREAM, 3, [fields.clone(), fields.clone()].concat()), 1),
             limit: LIMIT + GOODBYE,
             ..idler("HTTP/2: a request, then a second one that drips", 100, Http2)

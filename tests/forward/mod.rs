@@ -8,6 +8,7 @@ mod hold;
 mod hosts;
 mod limits;
 pub mod outages;
+mod patience;
 mod rates;
 mod streaming;
 mod target;

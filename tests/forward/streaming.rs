@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{noise, sha256};
 use crate::support::eventually::settled;
+use crate::support::frames::{self, END_HEADERS, END_STREAM, Frames, HEADERS, SETTINGS, WINDOW_UPDATE};
 use crate::support::front::{Front, NAME, SOON, get, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::Origin;
@@ -176,5 +177,47 @@ fn a_paused_http2_stream_leaves_the_connection_to_others() {
         let mut body = client.send(request).await.expect("an answer").into_body();
         let document = http2::next(&mut body).await.expect("a piece").expect("data");
         assert!(document.starts_with(b"{\"m.server\""), "{document:?}");
+    });
+}
+
+/// A client that opens its windows wide and then reads nothing has what was sent in the kernel's buffers, and next to
+/// nothing here.
+#[test]
+fn an_http2_client_that_does_not_read_is_given_little_memory() {
+    const ANSWER: usize = 1024 * 1024;
+    let taken = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&taken);
+    let origin = Origin::start(move |talk| {
+        loop {
+            talk.request()?;
+            talk.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {ANSWER}\r\n\r\n"))?;
+            for piece in vec![b'x'; ANSWER].chunks(16 * 1024) {
+                talk.send(piece)?;
+                counter.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+        }
+    });
+    let mut front = Front::before(&origin);
+    // What the first request takes is not this one's.
+    front.curl().http2().arguments(["--output", "/dev/null"]).send(&url("/_matrix/a")).expect_status(200);
+    let before = front.vestibule().process().memory_kib();
+    http2::run(MINUTE, async {
+        let mut client = Frames::connect(front.https(), NAME, &front.root()).await;
+        let widest = (1_u32 << 31) - 1;
+        let window = [&[0, 4][..], &widest.to_be_bytes()].concat();
+        let settings = [
+            frames::frame(SETTINGS, 0, 0, window),
+            frames::frame(WINDOW_UPDATE, 0, 0, (widest - 65_535).to_be_bytes()),
+        ]
+        .concat();
+        let get = frames::request("GET", NAME, "/_matrix/a");
+        let asked = (0..100).flat_map(|number| frames::frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &get));
+        assert!(client.send([settings, asked.collect()].concat()).await);
+        let counter = Arc::clone(&taken);
+        let stuck = move || settled("the origin is stopped", QUIET, MINUTE, || counter.load(Ordering::Relaxed));
+        let stuck_at = tokio::task::spawn_blocking(stuck).await.expect("it settles");
+        let grown = front.vestibule().process().memory_kib().saturating_sub(before);
+        println!("{grown} KiB more memory, {stuck_at} bytes taken");
+        assert!(grown < 8 * 1024, "{grown} KiB more memory, {stuck_at} bytes taken");
     });
 }

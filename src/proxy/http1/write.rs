@@ -127,7 +127,7 @@ impl Writing {
         while link.borrow().outgoing.takes_more() {
             let Some(body) = &mut self.body else { break };
             // Not while the link is borrowed: what the exchange still sends upstream comes through it.
-            let Poll::Ready(piece) = body.poll_data(cx) else {
+            let Poll::Ready(piece) = body.poll_data(u64::MAX, cx) else {
                 return true;
             };
             let link = &mut *link.borrow_mut();
