@@ -24,7 +24,6 @@ mod headers;
 mod http1;
 mod http2;
 mod identity;
-mod linger;
 mod pace;
 mod query;
 mod rates;

@@ -3,8 +3,8 @@
 use super::choice::Turns;
 use super::connection;
 use super::date::DateLine;
+use super::http2::Linger;
 use super::identity::RequestIds;
-use super::linger::Linger;
 use super::rates::Rates;
 use super::service::{Local, Pools};
 use super::serving::Serving;
