@@ -35,6 +35,7 @@ mod services;
 mod serving;
 mod target;
 mod tunnel;
+mod upstream_body;
 mod worker;
 mod workers;
 

@@ -1,8 +1,9 @@
 //! An answer's body on its HTTP/2 stream, and how the client reads it.
 
 use crate::proxy::activity::InFlight;
-use crate::proxy::answer::{AnswerBody, BodyCut};
+use crate::proxy::answer::AnswerBody;
 use crate::proxy::pace::{Bounds, Pace};
+use crate::proxy::upstream_body::BodyCut;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
