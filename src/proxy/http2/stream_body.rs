@@ -13,7 +13,8 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
 /// Answers under way on a connection from which on they come in small pieces: hyper and h2 hold up to
-/// two of each, and a client that opens its windows and reads nothing can have [`MAX_STREAMS`](super::MAX_STREAMS) of them.
+/// two of each, and a client that opens its windows and reads nothing can have
+/// [`MAX_STREAMS`](super::MAX_STREAMS) of them.
 const MANY: u32 = 8;
 
 /// A small piece: half a frame, and the smallest that a body is read in.
