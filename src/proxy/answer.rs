@@ -2,6 +2,7 @@
 
 use super::body::RequestBody;
 use super::deadline::Deadline;
+use super::flights::Flight;
 use super::tunnel::Upgraded;
 use crate::http1::{Framing, ResponseHead};
 use crate::upstream::{AnswerBodyError, Exchange, Lease};
@@ -17,6 +18,8 @@ pub(super) struct Answer {
     pub(super) body: AnswerBody,
     /// The value of Strict-Transport-Security, added where the answer has none.
     pub(super) hsts: Option<HeaderValue>,
+    /// Held until it is sent.
+    pub(super) flight: Option<Flight>,
 }
 
 /// Status and header lines.
@@ -61,11 +64,11 @@ impl Answer {
     pub(super) fn ours(response: Response<Bytes>) -> Self {
         let (parts, body) = response.into_parts();
         let body = if body.is_empty() { AnswerBody::Empty } else { AnswerBody::Ours(body) };
-        Self { head: AnswerHead::Ours(Box::new((parts.status, parts.headers))), body, hsts: None }
+        Self { head: AnswerHead::Ours(Box::new((parts.status, parts.headers))), body, hsts: None, flight: None }
     }
 
     pub(super) fn upstream(head: ResponseHead, body: AnswerBody) -> Self {
-        Self { head: AnswerHead::Upstream(head), body, hsts: None }
+        Self { head: AnswerHead::Upstream(head), body, hsts: None, flight: None }
     }
 
     /// Whether this program made it.

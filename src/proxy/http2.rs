@@ -10,6 +10,7 @@ use super::body::RequestBody;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::error::ProxyError;
+use super::flights::Flight;
 use super::frames::Metered;
 use super::headers;
 use super::http1;
@@ -94,7 +95,7 @@ async fn answer(
     let head = RequestHead::build(parts.method.as_str(), authority, target, lines, (complete, http1::LIMITS));
     let upload = Upload { incoming: Some(incoming), linger: service.linger() };
     drop(parts);
-    let Answer { head, body, hsts } = match head {
+    let Answer { head, body, hsts, flight } = match head {
         Ok(head) => service.answer(head, (!complete).then(|| RequestBody::http2(upload, bounds))).await,
         Err(error) => Answer::ours(respond::error(ProxyError::Request(error))),
     };
@@ -119,7 +120,7 @@ async fn answer(
     let body = if to_head { AnswerBody::Empty } else { body };
     // hyper runs this within a stream's task.
     let reading = READING.try_with(Rc::clone).unwrap_or_else(|_| Rc::new(Reading::new(bounds)));
-    Ok(response.map(|()| StreamBody { body, reading, in_flight }))
+    Ok(response.map(|()| StreamBody { body, reading, in_flight, _flight: flight }))
 }
 
 /// A request's body.
@@ -160,6 +161,7 @@ struct StreamBody {
     reading: Rc<Reading>,
     /// Held until the answer has been handed over.
     in_flight: InFlight,
+    _flight: Option<Flight>,
 }
 
 impl Body for StreamBody {

@@ -8,6 +8,7 @@ use super::class::{Class, HoldGroup};
 use super::date::DateLine;
 use super::destination::Destination;
 use super::error::ProxyError;
+use super::flights::Flights;
 use super::forward::{Forwarding, forward};
 use super::identity::{RequestIds, client_of, given_request_id};
 use super::linger::Linger;
@@ -68,6 +69,7 @@ pub(super) struct Local {
     pub(super) linger: Linger,
     pub(super) date: DateLine,
     pub(super) request_ids: RequestIds,
+    pub(super) flights: Rc<Flights>,
     /// When the program stops.
     pub(super) drain: Watch,
 }
@@ -105,7 +107,6 @@ impl Service {
     /// Answers one request. It always has an answer; failures become Matrix errors here.
     pub(super) async fn answer(&self, head: RequestHead, body: Option<RequestBody>) -> Answer {
         let serving = self.local.shared.serving.load_full();
-        let preflight = head.method() == "OPTIONS";
         let trusted = &serving.admission.trusted_proxies;
         let client = client_of(self.peer, trusted, head.fields().all("x-forwarded-for"));
         let decided = match &self.arrival {
@@ -119,13 +120,7 @@ impl Service {
             Ok(Decision::Answer(answer)) => Ok(answer),
             Err(error) => Err(error),
         };
-        let mut answer = answered.unwrap_or_else(|error| {
-            Answer::ours(match preflight && error.is_the_upstreams() {
-                // Says nothing about the homeserver's state, so it can be answered in its stead.
-                true => respond::preflight(),
-                false => respond::error(error),
-            })
-        });
+        let mut answer = answered.unwrap_or_else(|error| Answer::ours(respond::error(error)));
         if matches!(self.arrival, Arrival::Tls(_)) {
             answer.hsts.clone_from(&serving.hsts);
         }
@@ -179,10 +174,21 @@ impl Service {
             max_body: serving.limits.max_body,
             timeouts: self.timeouts,
             // Not at all for a preflight, which can be answered in the upstream's stead.
-            hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) },
+            hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) }
+                .saturating_sub(admitted.waited()),
             drain: &self.local.drain,
         };
-        let answer = forward(head, body, pools, &forwarding).await?;
+        // Not sooner: a request that waits for its rate holds nothing else.
+        let flight = self.local.flights.take(client.into()).ok_or(ProxyError::Crowded)?;
+        let mut answer = match forward(head, body, pools, &forwarding).await {
+            // Says nothing about the homeserver's state, so it can be answered in its stead. What a site
+            // allows to whom is its own.
+            Err(error) if preflight && error.is_the_upstreams() && destination.class != Class::Site => {
+                return Ok(Answer::ours(respond::preflight()));
+            }
+            answered => answered?,
+        };
+        answer.flight = Some(flight);
         rates.settle(&admitted, answer.head.status());
         Ok(answer)
     }
