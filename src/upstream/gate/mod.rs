@@ -262,16 +262,13 @@ impl Turn {
     pub fn give_up(&mut self) -> Result<(), Refused> {
         let Some(hold) = &mut self.hold else { return Ok(()) };
         match hold.place {
-            Place::Queued(_) => {}
+            Place::Queued(_) if self.gate.inner.borrow_mut().queue.remove(&hold.number).is_some() => {}
+            Place::Queued(_) => {
+                hold.place = Place::OnTheWay;
+                return Ok(());
+            }
             Place::OnTheWay | Place::Sent => return Ok(()),
             Place::Gone => return Err(Refused::Over),
-        }
-        let mut inner = self.gate.inner.borrow_mut();
-        let waited = inner.queue.remove(&hold.number).is_some();
-        drop(inner);
-        if !waited {
-            hold.place = Place::OnTheWay;
-            return Ok(());
         }
         self.gate.metrics.lost.count();
         hold.place = Place::Gone;
