@@ -1,16 +1,15 @@
 //! What a request is answered with, whatever protocol it came by.
 
 use super::body::RequestBody;
-use super::deadline::Deadline;
 use super::flights::Flight;
 use super::tunnel::Upgraded;
-use crate::http1::{Framing, ResponseHead};
-use crate::upstream::{AnswerBodyError, Exchange, Lease};
+use super::upstream_body::{BodyCut, UpstreamBody};
+use crate::http1::ResponseHead;
+use crate::upstream::{Exchange, Lease};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// An answer.
 pub(super) struct Answer {
@@ -37,27 +36,6 @@ pub(super) enum AnswerBody {
     Upstream(Box<UpstreamBody>),
     /// None: the connection goes on as another protocol.
     Upgraded(Box<Upgraded>),
-}
-
-/// A body that streams from an upstream.
-pub(super) struct UpstreamBody {
-    /// Gone at the end.
-    exchange: Option<Exchange<RequestBody>>,
-    lease: Lease,
-    length: Option<u64>,
-    patience: Duration,
-    /// Since when it keeps us waiting.
-    waiting_since: Option<Instant>,
-    deadline: Deadline,
-}
-
-/// Why a body broke off.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BodyCut {
-    #[error(transparent)]
-    Upstream(#[from] AnswerBodyError),
-    #[error("nothing came from the upstream for {0:?}")]
-    Stalled(Duration),
 }
 
 impl Answer {
@@ -98,19 +76,7 @@ impl AnswerBody {
             lease.give_back(exchange);
             return Self::Empty;
         }
-        let length = match head.framing() {
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::Close => None,
-        };
-        let (waiting_since, deadline) = (None, Deadline::default());
-        Self::Upstream(Box::new(UpstreamBody {
-            exchange: Some(exchange),
-            lease,
-            length,
-            patience,
-            waiting_since,
-            deadline,
-        }))
+        Self::Upstream(Box::new(UpstreamBody::new(head, exchange, lease, patience)))
     }
 
     /// Its length, where that is known before its end.
@@ -118,7 +84,7 @@ impl AnswerBody {
         match self {
             Self::Empty | Self::Upgraded(_) => Some(0),
             Self::Ours(bytes) => u64::try_from(bytes.len()).ok(),
-            Self::Upstream(body) => body.length,
+            Self::Upstream(body) => body.length(),
         }
     }
 
@@ -140,48 +106,7 @@ impl AnswerBody {
         match self {
             Self::Empty | Self::Upgraded(_) => true,
             Self::Ours(bytes) => bytes.is_empty(),
-            Self::Upstream(body) => body.exchange.is_none(),
-        }
-    }
-}
-
-impl UpstreamBody {
-    fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyCut>>> {
-        let Some(exchange) = &mut self.exchange else {
-            return Poll::Ready(None);
-        };
-        let polled = exchange.poll_data(most, cx);
-        if polled.is_ready() {
-            self.waiting_since = None;
-        }
-        match polled {
-            Poll::Ready(Some(Ok(data))) => {
-                // Known to be the last one, so the connection is free at once, and not when the client has
-                // read it all.
-                if exchange.is_done() {
-                    self.give_back();
-                }
-                Poll::Ready(Some(Ok(data)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.exchange = None;
-                Poll::Ready(Some(Err(error.into())))
-            }
-            Poll::Ready(None) => {
-                self.give_back();
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                let since = *self.waiting_since.get_or_insert_with(Instant::now);
-                let stalled = self.deadline.poll(since + self.patience, cx);
-                stalled.map(|()| Some(Err(BodyCut::Stalled(self.patience))))
-            }
-        }
-    }
-
-    fn give_back(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            self.lease.give_back(exchange);
+            Self::Upstream(body) => body.is_done(),
         }
     }
 }

@@ -25,7 +25,6 @@ mod headers;
 mod http1;
 mod http2;
 mod identity;
-mod linger;
 mod pace;
 mod query;
 mod rates;
@@ -37,6 +36,7 @@ mod services;
 mod serving;
 mod target;
 mod tunnel;
+mod upstream_body;
 mod worker;
 mod workers;
 

@@ -223,6 +223,27 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     }
 }
 
+/// The same of one that answers and closes with the rest unread: the kernel resets the connection, and a write fails
+/// before the answer has been read.
+#[test]
+fn an_early_answer_survives_the_reset_behind_it() {
+    const LENGTH: usize = 1 << 20;
+    let origin = Origin::start(|talk| {
+        talk.head()?;
+        talk.send("HTTP/1.1 413 Too Large\r\nContent-Length: 7\r\nConnection: close\r\n\r\nrefused")
+    });
+    let front = Front::before(&origin);
+    let body = noise(LENGTH);
+    for round in 0..60 {
+        let mut client = front.raw();
+        client.send(format!("{}Content-Length: {LENGTH}\r\n\r\n", head("POST", "/_matrix/media/v3/upload")));
+        // It may be cut off while it sends; what was answered before that must be readable all the same.
+        let _cut = client.try_send(&body);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (413, "refused"), "round {round}");
+    }
+}
+
 /// What a homeserver says beyond the length it announced belongs to nobody, least of all to the next client.
 #[test]
 fn surplus_bytes_never_reach_the_next_answer() {

@@ -9,6 +9,7 @@ mod hosts;
 mod limits;
 pub mod outages;
 mod patience;
+mod pipelining;
 mod rates;
 mod streaming;
 mod target;

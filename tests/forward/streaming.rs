@@ -1,7 +1,9 @@
 //! Bodies stream: nothing waits for a whole, and nobody reads faster than the other side takes.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use super::{noise, sha256};
@@ -159,6 +161,28 @@ fn the_first_byte_of_an_upload_is_not_kept_back() {
     arrived.recv_timeout(SOON).expect("the first byte arrives while the second is not there yet");
     client.send("b");
     assert_eq!(client.answer().text(), "ab");
+}
+
+/// A homeserver may answer while it reads. Whoever sends all of a request before it reads must get to its end, even if
+/// the answer has to wait for that.
+#[test]
+fn an_upload_goes_on_while_nobody_reads_its_answer() {
+    let origin = Origin::start(|talk| {
+        talk.head()?;
+        let mut writer = talk.writer()?;
+        let sending = thread::spawn(move || {
+            writer.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").as_bytes())?;
+            writer.write_all(&noise(BIG))
+        });
+        talk.exactly(BIG)?;
+        sending.join().expect("no panic")
+    });
+    let front = Front::with(&origin, "limits.stall_timeout = \"5s\"\n");
+    let mut client = front.raw();
+    client.send(format!("{}Content-Length: {BIG}\r\n\r\n", head("POST", "/_matrix/a")));
+    client.send(noise(BIG));
+    assert_eq!(client.head().status, 200);
+    assert_eq!(sha256(&client.exactly(BIG)), sha256(&noise(BIG)));
 }
 
 /// One stream that nobody reads does not hold up the others of its connection.

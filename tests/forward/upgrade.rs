@@ -1,6 +1,6 @@
 //! WebSockets pass (LiveKit signalling needs them); every other upgrade is left behind.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::front::{Front, SOON, get, head, url};
 use crate::support::origin::{Conversation, Origin};
@@ -138,4 +138,16 @@ fn a_homeserver_that_switches_unasked_has_failed() {
         let answer = front.curl().arguments([http]).send(&url("/_matrix/a")).expect_status(502);
         assert_eq!(answer.json()["errcode"], "M_UNKNOWN", "{http}");
     }
+}
+
+/// Clients connect again, and sooner is better for them than all at once when the drain limit cuts them.
+#[test]
+fn a_stop_does_not_wait_for_one() {
+    let origin = Origin::start(echo);
+    let mut front = Front::with(&origin, "limits.drain = \"30s\"\n");
+    let mut client = open(&front);
+    let stopped = Instant::now();
+    assert_eq!(front.vestibule().process().terminate(SOON).code(), Some(0));
+    assert!(stopped.elapsed() < SOON / 2, "{:?}", stopped.elapsed());
+    assert_eq!(client.arrival(SOON), Arrival::Closed);
 }

@@ -1,7 +1,9 @@
 //! Every wait has a bound: for a head, between requests, for an answer. None of them is short, so tests scale them down.
 
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, SETTINGS, WINDOW_UPDATE, frame};
 use crate::support::front::{Front, NAME, SOON, get, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::Origin;
@@ -46,6 +48,21 @@ fn a_head_has_to_arrive_within_the_limit_however_it_drips() {
 
     let plain = drip(&mut RawClient::plain(front.http()), lines());
     assert!(plain < LIMIT * 3, "port 80: {plain:?}");
+}
+
+/// Waiting before the first byte is no way to get more time.
+#[test]
+fn the_first_head_counts_from_the_handshake() {
+    let limit = LIMIT * 2;
+    let origin = Origin::answering("ok");
+    let front = Front::with(&origin, "limits.header_timeout = \"2s\"\n");
+    let mut client = front.raw();
+    let started = Instant::now();
+    assert_eq!(client.arrival(limit * 9 / 10), Arrival::Nothing);
+    drip(&mut client, "GET /_matrix/client/versions HTTP/1.1".chars().cycle().map(String::from));
+    let took = started.elapsed();
+    assert!(took >= limit * 9 / 10 && took < limit * 3 / 2, "{took:?}");
+    assert!(origin.requests().is_empty());
 }
 
 #[test]
@@ -135,5 +152,82 @@ fn an_answer_that_has_begun_is_not_cut() {
     let front = Front::with(&origin, "[limits]\nfirst_byte_timeout = \"1s\"\nheader_timeout = \"1s\"\n");
     for http in ["--http1.1", "--http2"] {
         assert_eq!(front.curl().arguments([http]).send(&url("/_matrix/a")).expect_status(200).text(), "ab");
+    }
+}
+
+/// An origin that sends for as long as somebody takes it, and then tells for how long nobody has.
+fn endless() -> (Origin, mpsc::Receiver<Duration>) {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let origin = Origin::start(move |talk| {
+        talk.request()?;
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let chunk = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
+        loop {
+            let moved = Instant::now();
+            if talk.send(&chunk).is_err() {
+                let _told = tell.lock().expect("one connection").send(moved.elapsed());
+                return Ok(());
+            }
+        }
+    });
+    (origin, told)
+}
+
+/// What TLS buffers is nothing that the client has read.
+#[test]
+fn a_reader_that_stops_is_cut_after_the_limit() {
+    for rate in ["1KiB/s", "0B/s"] {
+        let (origin, told) = endless();
+        let front = Front::with(&origin, &format!("[limits]\nstall_timeout = \"1s\"\nmin_body_rate = \"{rate}\"\n"));
+        let mut client = front.raw();
+        client.send(get("/_matrix/a"));
+        assert_eq!(client.head().status, 200);
+        let stood_still = told.recv_timeout(SOON * 3).expect("it is cut");
+        assert!(stood_still < LIMIT * 2, "{rate}: cut after {stood_still:?}");
+    }
+}
+
+/// Whatever else goes on: a client that reads nothing is owed nothing.
+#[test]
+fn an_http2_client_that_never_reads_its_socket_is_cut_after_the_limit() {
+    const LENGTH: usize = 256 << 10;
+    let answer: &'static str = Box::leak("x".repeat(LENGTH).into_boxed_str());
+    for busy_with in ["GET", "POST"] {
+        let (tell, told) = mpsc::channel();
+        let tell = Mutex::new(tell);
+        let origin = Origin::start(move |talk| {
+            loop {
+                let request = talk.head()?;
+                if request.target().ends_with("busy") {
+                    talk.until_closed();
+                    let _told = tell.lock().expect("one connection").send(());
+                    return Ok(());
+                }
+                talk.answer(answer)?;
+            }
+        });
+        let mut front = Front::with(&origin, "limits.stall_timeout = \"1s\"\n");
+        let before = front.vestibule().process().memory_kib();
+        http2::run(SOON * 3, async {
+            let mut client = Frames::connect(front.https(), NAME, &front.root()).await;
+            let settings = frame(SETTINGS, 0, 0, [0, 4, 0x40, 0, 0, 0]);
+            let window = frame(WINDOW_UPDATE, 0, 0, 0x3f00_0000_u32.to_be_bytes());
+            let end = if busy_with == "GET" { END_STREAM } else { 0 };
+            let busy = frame(HEADERS, END_HEADERS | end, 1, frames::request(busy_with, NAME, "/_matrix/busy"));
+            let get = frames::request("GET", NAME, "/_matrix/a");
+            let asked = (1..100).flat_map(|number| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &get));
+            assert!(client.send([settings, window, busy, asked.collect()].concat()).await);
+            let started = Instant::now();
+            while told.try_recv().is_err() {
+                assert!(started.elapsed() < SOON, "{busy_with}: it goes on");
+                if busy_with == "POST" && !client.send(frame(DATA, 0, 1, vec![0; 1024])).await {
+                    break;
+                }
+                tokio::time::sleep(LIMIT / 10).await;
+            }
+            let grown = front.vestibule().process().memory_kib().saturating_sub(before);
+            assert!(grown < 32 * 1024, "{busy_with}: {grown} KiB more memory");
+        });
     }
 }

@@ -318,6 +318,11 @@ impl Conversation {
         self.socket.write_all(bytes.as_ref())
     }
 
+    /// Another handle, to write while the script reads.
+    pub fn writer(&self) -> io::Result<impl io::Write + Send + use<>> {
+        self.socket.try_clone()
+    }
+
     /// Answers with `200` and this body.
     pub fn answer(&mut self, body: &str) -> io::Result<()> {
         self.send(format!(

@@ -1,9 +1,8 @@
 //! What is left of a request body when its answer has been given already.
 //!
-//! A client that is still sending learns of an early answer only if nobody slams the door: closing
-//! an HTTP/1.1 connection with unread bytes resets it, and the reset may overtake the answer;
-//! HTTP/2 clients in the field, curl 7.88 among them, report a stream that is reset after a
-//! complete answer as a failure. So the rest is read and dropped for a while.
+//! A client that is still sending learns of an early answer only if nobody slams the door: clients in
+//! the field, curl 7.88 among them, report a stream that is reset after a complete answer as a
+//! failure. So the rest is read and dropped for a while.
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -17,11 +16,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Where a worker's requests hand in an unread rest. Most never do, so a handle is all that each
 /// request has of it.
 #[derive(Clone, Debug)]
-pub(super) struct Linger(mpsc::UnboundedSender<Incoming>);
+pub(in crate::proxy) struct Linger(mpsc::UnboundedSender<Incoming>);
 
 impl Linger {
     /// A handle, and the work behind it, which belongs to the worker.
-    pub(super) fn new() -> (Self, impl Future<Output = ()>) {
+    pub(in crate::proxy) fn new() -> (Self, impl Future<Output = ()>) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let work = async move {
             let mut rests = JoinSet::new();
@@ -41,7 +40,7 @@ impl Linger {
     }
 
     /// Reads and drops `rest`.
-    pub(super) fn discard(&self, rest: Incoming) {
+    pub(in crate::proxy) fn discard(&self, rest: Incoming) {
         // The work is gone only if the worker is ending.
         let _ = self.0.send(rest);
     }
