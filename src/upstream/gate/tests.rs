@@ -1,9 +1,15 @@
+use super::keeper::PROBE_INTERVAL;
+use super::turn::Place;
 use super::*;
+use crate::net::client::ClientKey;
+use crate::upstream::connect::ConnectError;
+use crate::upstream::pace::TICK;
 use proptest::prelude::*;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::task::LocalSet;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 /// A gate before an endpoint whose `/health` says what the test sets.
 struct Bench {
