@@ -22,7 +22,6 @@ use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
-use crate::upstream::balance::EndpointState;
 use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
 use std::cell::RefCell;
@@ -187,8 +186,8 @@ impl Service {
         Ok(answer)
     }
 
-    /// The pools of a destination's endpoints, in the order in which they are tried. With all of them
-    /// down, the one that would stand in last: it is where the request waits.
+    /// The pools of a destination's endpoints, in the order in which they are tried: those that are up
+    /// first.
     fn pools(&self, serving: &Serving, destination: &Destination, client: IpAddr, head: &RequestHead) -> Vec<Rc<Pool>> {
         let pool = |address: &UpstreamAddress| self.local.pools.get(address, &self.local.shared);
         if let Some(only) = serving.only_endpoint(destination) {
@@ -196,17 +195,8 @@ impl Service {
         }
         let authorization: Vec<_> = head.fields().all("authorization").collect();
         let keyed = Keyed { path: head.path(), query: head.query(), client, authorization: &authorization };
-        let up = candidates(serving, destination, &keyed, &self.local.turns, |address| pool(address).state());
-        if !up.is_empty() {
-            return up.into_iter().map(|(_, address)| pool(address)).collect();
-        }
-        let all = candidates(serving, destination, &keyed, &self.local.turns, |address| EndpointState {
-            up: true,
-            ..pool(address).state()
-        });
-        let last = destination.steps.iter().last().map(|step| step.upstream);
-        let stand_in = all.into_iter().find(|(upstream, _)| Some(*upstream) == last);
-        stand_in.into_iter().map(|(_, address)| pool(address)).collect()
+        let all = candidates(serving, destination, &keyed, &self.local.turns, |address| pool(address).state());
+        all.into_iter().map(pool).collect()
     }
 
     fn decide_plain(&self, serving: &Serving, client: IpAddr, head: &RequestHead) -> Result<Decision, ProxyError> {

@@ -7,6 +7,7 @@
 //! not empty, one task per gate sees to both ([`keep`]); it ends with the gate.
 
 mod keeper;
+mod stand;
 mod turn;
 
 use crate::config::UpstreamAddress;
