@@ -2,8 +2,7 @@
 
 use super::balance_key::{Keyed, pick};
 use super::destination::{Destination, UpstreamId};
-use super::serving::Serving;
-use crate::config::UpstreamAddress;
+use super::serving::{ServedEndpoint, Serving};
 use crate::upstream::balance::{Candidate, EndpointState, order};
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
@@ -46,24 +45,24 @@ pub(super) fn candidates<'s>(
     destination: &Destination,
     request: &Keyed<'_>,
     turns: &Turns,
-    state: impl Fn(&UpstreamAddress) -> EndpointState,
-) -> Vec<&'s UpstreamAddress> {
+    state: impl Fn(&ServedEndpoint) -> EndpointState,
+) -> Vec<&'s ServedEndpoint> {
     let (mut found, mut down) = (Vec::with_capacity(1), Vec::new());
     for step in destination.steps.iter() {
         let Some(upstream) = serving.upstreams.get(step.upstream.0) else { continue };
         if let [only] = upstream.endpoints.as_slice() {
-            let chosen = if state(&only.address).up { &mut found } else { &mut down };
-            chosen.push(&only.address);
+            let chosen = if state(only).up { &mut found } else { &mut down };
+            chosen.push(only);
             continue;
         }
         let picked = pick(step.balance, request, turns.of(step.upstream));
         let chosen = |up: bool| {
             let now = upstream.endpoints.iter().map(|end| {
-                let EndpointState { up: is_up, in_flight } = state(&end.address);
+                let EndpointState { up: is_up, in_flight } = state(end);
                 Candidate { seat: end.seat, state: EndpointState { up: is_up == up, in_flight } }
             });
             let chosen = order(&picked, now);
-            chosen.iter().filter_map(|index| upstream.endpoints.get(index)).map(|end| &end.address).collect::<Vec<_>>()
+            chosen.iter().filter_map(|index| upstream.endpoints.get(index)).collect::<Vec<_>>()
         };
         let up = chosen(true);
         if up.len() < upstream.endpoints.len() {
@@ -83,7 +82,7 @@ pub(super) fn candidates<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, UpstreamAddress};
     use crate::proxy::router::{Asked, Route, route};
     use crate::tls::TlsTable;
     use std::path::Path;
@@ -123,13 +122,13 @@ mod tests {
             else {
                 panic!("{path} is forwarded")
             };
-            let port = |address: &UpstreamAddress| match address {
+            let port = |endpoint: &ServedEndpoint| match &endpoint.address {
                 UpstreamAddress::Tcp(address) => address.port(),
                 other => panic!("{other}"),
             };
-            let state = |address: &UpstreamAddress| {
-                let in_flight = usize::from(busy.contains(&port(address)));
-                EndpointState { up: !down.contains(&port(address)), in_flight }
+            let state = |endpoint: &ServedEndpoint| {
+                let in_flight = usize::from(busy.contains(&port(endpoint)));
+                EndpointState { up: !down.contains(&port(endpoint)), in_flight }
             };
             let keyed = Keyed { path, query: None, client, authorization: &[] };
             let found = candidates(&self.serving, &destination, &keyed, &self.turns, state);

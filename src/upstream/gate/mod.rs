@@ -15,7 +15,7 @@ use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
 use crate::upstream::health::{Health, Verdict};
 use crate::upstream::outages::Commons;
 use crate::upstream::pace::Pace;
-use crate::upstream::probe;
+use crate::upstream::probe::{self, Check};
 use futures_util::future::LocalBoxFuture;
 use keeper::keep;
 use std::cell::{Cell, RefCell};
@@ -35,11 +35,12 @@ pub struct Gate {
     address: UpstreamAddress,
     commons: Arc<Commons>,
     metrics: Arc<HoldMetrics>,
+    check: Check,
     ask: Ask,
     keeper: RefCell<JoinSet<()>>,
 }
 
-/// Asks `/health`.
+/// Asks the endpoint.
 type Ask = Box<dyn Fn() -> LocalBoxFuture<'static, Verdict>>;
 
 struct Inner {
@@ -57,13 +58,20 @@ struct Inner {
 }
 
 impl Gate {
-    /// A gate before `address`, open. Its counts go to `metrics`, which must be this worker's own.
-    pub fn new(address: UpstreamAddress, commons: Arc<Commons>, metrics: Arc<HoldMetrics>) -> Rc<Self> {
+    /// A gate before `address`, open. `check` opens it again; without `/health` only a failed connect
+    /// closes it. Its counts go to `metrics`, which must be this worker's own.
+    pub fn new(address: UpstreamAddress, check: Check, commons: Arc<Commons>, metrics: Arc<HoldMetrics>) -> Rc<Self> {
         let asked = address.clone();
-        Self::asking(address, commons, metrics, Box::new(move || Box::pin(probe::ask(asked.clone()))))
+        let ask: Ask = Box::new(move || Box::pin(probe::ask(asked.clone(), check)));
+        Self::asking(address, (check, ask), commons, metrics)
     }
 
-    fn asking(address: UpstreamAddress, commons: Arc<Commons>, metrics: Arc<HoldMetrics>, ask: Ask) -> Rc<Self> {
+    fn asking(
+        address: UpstreamAddress,
+        (check, ask): (Check, Ask),
+        commons: Arc<Commons>,
+        metrics: Arc<HoldMetrics>,
+    ) -> Rc<Self> {
         let inner = Inner {
             health: Health::Up,
             queue: BTreeMap::new(),
@@ -74,7 +82,7 @@ impl Gate {
             before_outage: None,
         };
         let (open, inner, keeper) = (Cell::new(true), RefCell::new(inner), RefCell::default());
-        Rc::new(Self { open, inner, address, commons, metrics, ask, keeper })
+        Rc::new(Self { open, inner, address, commons, metrics, check, ask, keeper })
     }
 
     /// Whether requests go through without waiting.

@@ -37,6 +37,10 @@ fn waiting(seconds: u64) -> Waiting {
 
 impl Bench {
     fn new() -> Rc<Self> {
+        Self::checked(Check::Health)
+    }
+
+    fn checked(check: Check) -> Rc<Self> {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let (verdict, asked) = (Rc::new(RefCell::new(Verdict::Healthy)), Rc::<Cell<u32>>::default());
         let (says, counts) = (Rc::clone(&verdict), Rc::clone(&asked));
@@ -49,7 +53,7 @@ impl Bench {
             })
         };
         let address = UpstreamAddress::Name("hs".to_owned(), 8008);
-        let gate = Gate::asking(address, Arc::clone(&commons), Arc::clone(&metrics), Box::new(ask));
+        let gate = Gate::asking(address, (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
         Rc::new(Self { gate, verdict, asked, commons, metrics, gone: Rc::default(), tasks: RefCell::default() })
     }
 
@@ -221,6 +225,24 @@ fn a_suspicion_costs_no_request() {
     });
 }
 
+/// Its `/health`, if it has one, would say nothing of the request.
+#[test]
+fn a_close_is_no_suspicion_where_nobody_is_asked() {
+    run(async {
+        let bench = Bench::checked(Check::Connect);
+        *bench.verdict.borrow_mut() = down();
+        let mut broken = bench.gate.turn(waiting(0));
+        broken.come().await.unwrap();
+        broken.connected();
+        broken.broke_unanswered();
+        drop(broken);
+        assert!(bench.gate.is_open());
+        bench.go_down().await;
+        bench.come_up();
+        bench.assert_clean_after_settling().await;
+    });
+}
+
 #[test]
 fn a_container_proxy_without_its_backend_is_down() {
     run(async {
@@ -271,7 +293,8 @@ fn a_probe_that_hangs_is_a_failed_one() {
     run(async {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let ask = || -> LocalBoxFuture<'static, Verdict> { Box::pin(std::future::pending()) };
-        let gate = Gate::asking(UpstreamAddress::Name("hs".to_owned(), 1), commons, metrics, Box::new(ask));
+        let gate =
+            Gate::asking(UpstreamAddress::Name("hs".to_owned(), 1), (Check::Health, Box::new(ask)), commons, metrics);
         gate.turn(waiting(20)).broke_unanswered();
         sleep(probe::LIMIT / 2).await;
         assert_eq!(gate.health(), Health::Suspect);

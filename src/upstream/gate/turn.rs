@@ -10,6 +10,7 @@ use crate::telemetry::log::Chain;
 use crate::upstream::budget::Room;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::health::is_outage;
+use crate::upstream::probe::Check;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -232,8 +233,11 @@ impl Turn {
     }
 
     /// A fresh connection ended without a byte of an answer. The request may have been read: it is
-    /// lost. The next ones wait until `/health` has been asked.
+    /// lost. The next ones wait until `/health` has been asked, if that would tell anything.
     pub fn broke_unanswered(&mut self) {
+        if self.gate.check == Check::Connect {
+            return;
+        }
         self.gate.learn(self.gate.health().broke_unanswered(), String::new);
     }
 
