@@ -15,7 +15,7 @@ use super::identity::{RequestIds, client_of, given_request_id};
 use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
-use super::serving::{Serving, Timeouts};
+use super::serving::{ServedEndpoint, Serving, Timeouts};
 use super::worker::Shared;
 use crate::config::{Hold, UpstreamAddress};
 use crate::drain::Watch;
@@ -23,7 +23,6 @@ use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
-use crate::upstream::balance::EndpointState;
 use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
 use std::cell::RefCell;
@@ -41,11 +40,12 @@ const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool>>>);
 
 impl Pools {
-    fn get(&self, address: &UpstreamAddress, shared: &Shared) -> Rc<Pool> {
+    fn get(&self, endpoint: &ServedEndpoint, shared: &Shared) -> Rc<Pool> {
+        let ServedEndpoint { address, check, .. } = endpoint;
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
-        let gate = Gate::new(address.clone(), Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
+        let gate = Gate::new(address.clone(), *check, Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
         let pool = Rc::new(Pool::new(address.clone(), gate));
         self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
         pool
@@ -193,26 +193,17 @@ impl Service {
         Ok(answer)
     }
 
-    /// The pools of a destination's endpoints, in the order in which they are tried. With all of them
-    /// down, the one that would stand in last: it is where the request waits.
+    /// The pools of a destination's endpoints, in the order in which they are tried: those that are up
+    /// first.
     fn pools(&self, serving: &Serving, destination: &Destination, client: IpAddr, head: &RequestHead) -> Vec<Rc<Pool>> {
-        let pool = |address: &UpstreamAddress| self.local.pools.get(address, &self.local.shared);
+        let pool = |endpoint: &ServedEndpoint| self.local.pools.get(endpoint, &self.local.shared);
         if let Some(only) = serving.only_endpoint(destination) {
             return vec![pool(only)];
         }
         let authorization: Vec<_> = head.fields().all("authorization").collect();
         let keyed = Keyed { path: head.path(), query: head.query(), client, authorization: &authorization };
-        let up = candidates(serving, destination, &keyed, &self.local.turns, |address| pool(address).state());
-        if !up.is_empty() {
-            return up.into_iter().map(|(_, address)| pool(address)).collect();
-        }
-        let all = candidates(serving, destination, &keyed, &self.local.turns, |address| EndpointState {
-            up: true,
-            ..pool(address).state()
-        });
-        let last = destination.steps.iter().last().map(|step| step.upstream);
-        let stand_in = all.into_iter().find(|(upstream, _)| Some(*upstream) == last);
-        stand_in.into_iter().map(|(_, address)| pool(address)).collect()
+        let all = candidates(serving, destination, &keyed, &self.local.turns, |endpoint| pool(endpoint).state());
+        all.into_iter().map(pool).collect()
     }
 
     fn decide_plain(&self, serving: &Serving, client: IpAddr, head: &RequestHead) -> Result<Decision, ProxyError> {

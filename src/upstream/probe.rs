@@ -1,4 +1,4 @@
-//! Asking `/health`.
+//! Asking an endpoint whether it is up.
 
 use super::connect::connect;
 use super::health::{Verdict, is_absence, is_outage, judge};
@@ -18,15 +18,26 @@ pub(super) const LIMIT: Duration = Duration::from_secs(1);
 /// Synapse says `OK`. Only the status matters.
 const MAX_BODY: usize = 16 * 1024;
 
-/// Asks once, over a connection of its own. The caller bounds it by [`LIMIT`] once more, connect
+/// What shows that an endpoint is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// A connection opens. `/health` of some other service, or of a web server's default host, says
+    /// whatever it likes, and nothing of what is asked of it.
+    Connect,
+    /// It answers `/health`, as processes of a homeserver do.
+    Health,
+}
+
+/// Checks once, over a connection of its own. The caller bounds it by [`LIMIT`] once more, connect
 /// included.
-pub(super) async fn ask(address: UpstreamAddress) -> Verdict {
+pub(super) async fn ask(address: UpstreamAddress, check: Check) -> Verdict {
     let stream = match connect(&address, &Cell::new(None)).await {
+        Ok(_) if check == Check::Connect => return Verdict::Healthy,
         Ok(stream) => stream,
         Err(error) if is_absence(&error) => return Verdict::Absent(Chain(&error).to_string()),
         Err(error) if is_outage(&error) => return Verdict::Unhealthy(Chain(&error).to_string()),
         Err(error) => {
-            tracing::debug!(upstream = %address, error = %Chain(&error), "/health could not be asked");
+            tracing::debug!(upstream = %address, error = %Chain(&error), "the upstream could not be asked");
             return Verdict::Unknown;
         }
     };

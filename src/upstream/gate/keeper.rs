@@ -1,0 +1,51 @@
+//! The task that sees to a gate that is closed.
+
+use super::Gate;
+use crate::upstream::health::Verdict;
+use crate::upstream::pace::TICK;
+use crate::upstream::probe;
+use std::rc::Weak;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+/// How often `/health` is asked while the endpoint is not up: a restart costs this much at most
+/// beyond its own time, and four small requests a second cost nobody anything.
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Asks `/health` until the endpoint is up, then lets the queue go at its pace. Holds the gate only
+/// between two waits, so that it ends with it.
+pub(super) async fn keep(gate: Weak<Gate>) {
+    loop {
+        let mut beat = interval(PROBE_INTERVAL);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let Some(asking) = gate.upgrade().map(|gate| (gate.ask)()) else { return };
+            let verdict = timeout(probe::LIMIT, asking).await;
+            let verdict =
+                verdict.unwrap_or_else(|_| Verdict::Unhealthy(format!("/health: no answer within {:?}", probe::LIMIT)));
+            let Some(gate) = gate.upgrade() else { return };
+            gate.learn(gate.health().probed(&verdict, Instant::now()), || match verdict {
+                Verdict::Unhealthy(why) | Verdict::Absent(why) => why,
+                Verdict::Healthy | Verdict::Unknown => String::new(),
+            });
+            if gate.health().is_up() {
+                break;
+            }
+        }
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let Some(gate) = gate.upgrade() else { return };
+            if !gate.health().is_up() {
+                break;
+            }
+            if gate.settle() {
+                return;
+            }
+            gate.inner.borrow_mut().pace.tick();
+            gate.let_go();
+        }
+    }
+}
