@@ -307,12 +307,21 @@ fn explain(failed: Failed, pool: &Pool, request_id: &[u8]) -> ProxyError {
             ProxyError::Unreachable
         }
         Failed::Timeout(limit) => {
-            tracing::warn!(%upstream, %request_id, ?limit, "no answer in time");
+            match pool.complaint().due(Instant::now()) {
+                Some(times) => tracing::warn!(%upstream, %request_id, ?limit, times, "no answer in time"),
+                None => tracing::debug!(%upstream, %request_id, ?limit, "no answer in time"),
+            }
             ProxyError::Timeout
         }
         Failed::Exchange(SendError::Body(error)) => error,
         Failed::Exchange(error) => {
-            tracing::warn!(%upstream, %request_id, error = %Chain(&error), "an exchange with the upstream failed");
+            let (error, due) = (Chain(&error), pool.complaint().due(Instant::now()));
+            match due {
+                Some(times) => {
+                    tracing::warn!(%upstream, %request_id, %error, times, "an exchange with the upstream failed");
+                }
+                None => tracing::debug!(%upstream, %request_id, %error, "an exchange with the upstream failed"),
+            }
             ProxyError::BadAnswer
         }
     }

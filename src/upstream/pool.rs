@@ -6,6 +6,7 @@ use super::connection::{Connection, Exchange};
 use super::gate::Gate;
 use super::outbound::Source;
 use crate::config::UpstreamAddress;
+use crate::telemetry::complaint::Complaint;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ const MAX_IDLE: usize = 256;
 pub struct Pool {
     address: UpstreamAddress,
     gate: Rc<Gate>,
+    complaint: Complaint,
     idle: RefCell<VecDeque<Idle>>,
     busy: Cell<usize>,
     /// Where the name led when it was last asked, for when nobody answers.
@@ -58,7 +60,19 @@ struct Idle {
 impl Pool {
     /// A pool without connections.
     pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
-        Self { address, gate, idle: RefCell::default(), busy: Cell::new(0), resolved: Cell::new(None) }
+        Self {
+            address,
+            gate,
+            complaint: Complaint::default(),
+            idle: RefCell::default(),
+            busy: Cell::new(0),
+            resolved: Cell::new(None),
+        }
+    }
+
+    /// For exchanges that fail: a client can provoke as many as it likes.
+    pub fn complaint(&self) -> &Complaint {
+        &self.complaint
     }
 
     /// Where requests wait while the endpoint is down.
