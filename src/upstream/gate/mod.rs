@@ -31,6 +31,9 @@ pub use turn::{Refused, Turn, Waiting};
 pub struct Gate {
     /// Up, and nobody waits: all that a request looks at on an ordinary day.
     open: Cell<bool>,
+    /// Answers that have begun: whether there was one meanwhile tells a broken connection from a broken
+    /// endpoint.
+    answers: Cell<u64>,
     inner: RefCell<Inner>,
     address: UpstreamAddress,
     commons: Arc<Commons>,
@@ -82,7 +85,7 @@ impl Gate {
             before_outage: None,
         };
         let (open, inner, keeper) = (Cell::new(true), RefCell::new(inner), RefCell::default());
-        Rc::new(Self { open, inner, address, commons, metrics, check, ask, keeper })
+        Rc::new(Self { open, answers: Cell::new(0), inner, address, commons, metrics, check, ask, keeper })
     }
 
     /// Whether requests go through without waiting.

@@ -225,6 +225,27 @@ fn a_suspicion_costs_no_request() {
     });
 }
 
+#[test]
+fn an_endpoint_that_answers_others_is_not_suspected() {
+    run(async {
+        let bench = Bench::new();
+        let (mut broken, mut other) = (bench.gate.turn(waiting(20)), bench.gate.turn(waiting(20)));
+        for turn in [&mut broken, &mut other] {
+            turn.come().await.unwrap();
+            turn.connected();
+        }
+        other.answered();
+        broken.broke_unanswered();
+        assert!(bench.gate.is_open());
+        // An answer from before it began says nothing.
+        broken.connected();
+        broken.broke_unanswered();
+        assert_eq!(bench.gate.health(), Health::Suspect);
+        drop(broken);
+        bench.assert_clean_after_settling().await;
+    });
+}
+
 /// Its `/health`, if it has one, would say nothing of the request.
 #[test]
 fn a_close_is_no_suspicion_where_nobody_is_asked() {
