@@ -12,8 +12,9 @@ use http_body_util::Empty;
 use std::cell::Cell;
 use std::time::Duration;
 
-/// A homeserver on the same machine that needs longer to say "OK" serves nobody.
-pub(super) const LIMIT: Duration = Duration::from_secs(1);
+/// How long `/health` may take. A Python homeserver under load answers it late, behind all that it has
+/// to do, and is no outage.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Synapse says `OK`. Only the status matters.
 const MAX_BODY: usize = 16 * 1024;

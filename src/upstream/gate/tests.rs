@@ -324,6 +324,32 @@ fn a_probe_that_hangs_is_a_failed_one() {
     });
 }
 
+/// A homeserver under load answers late, and has an outage no more than one that answers at once.
+#[test]
+fn a_slow_answer_is_an_answer() {
+    run(async {
+        let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
+        let asking = Rc::<Cell<u32>>::default();
+        let count = Rc::clone(&asking);
+        let ask = move || -> LocalBoxFuture<'static, Verdict> {
+            let count = Rc::clone(&count);
+            count.set(count.get() + 1);
+            Box::pin(async move {
+                assert_eq!(count.get(), 1, "one at a time");
+                sleep(Duration::from_secs(4)).await;
+                Verdict::Healthy
+            })
+        };
+        let address = UpstreamAddress::Name("hs".to_owned(), 1);
+        let gate = Gate::asking(address, (Check::Health, Box::new(ask)), commons, metrics);
+        gate.turn(waiting(20)).broke_unanswered();
+        let started = Instant::now();
+        gate.turn(waiting(20)).come().await.unwrap();
+        assert_eq!((started.elapsed().as_secs(), asking.get()), (4, 1));
+        assert_eq!(gate.metrics.counts().held, 1);
+    });
+}
+
 /// 1,000 requests: in order, a few first, and all of them soon, be they answered or not.
 #[test]
 fn release_is_in_order_and_paced() {
