@@ -8,7 +8,6 @@ use super::outbound::Source;
 use crate::config::UpstreamAddress;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,8 +27,6 @@ pub struct Pool {
     gate: Rc<Gate>,
     idle: RefCell<VecDeque<Idle>>,
     busy: Cell<usize>,
-    /// Where the name led when it was last asked, for when nobody answers.
-    resolved: Cell<Option<SocketAddr>>,
 }
 
 /// A request under way at an endpoint.
@@ -58,7 +55,7 @@ struct Idle {
 impl Pool {
     /// A pool without connections.
     pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
-        Self { address, gate, idle: RefCell::default(), busy: Cell::new(0), resolved: Cell::new(None) }
+        Self { address, gate, idle: RefCell::default(), busy: Cell::new(0) }
     }
 
     /// Where requests wait while the endpoint is down.
@@ -95,7 +92,7 @@ impl Pool {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        Ok(Connection::new(connect(&self.address, &self.resolved).await?))
+        Ok(Connection::new(connect(&self.address, self.gate.resolved()).await?))
     }
 
     /// Takes back the connection of an answer that was read to its end, if it can be used again, and

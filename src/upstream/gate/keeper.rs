@@ -18,9 +18,9 @@ pub(super) async fn keep(gate: Weak<Gate>) {
     loop {
         loop {
             let Some(asking) = gate.upgrade().map(|gate| (gate.ask)()) else { return };
-            let verdict = timeout(probe::LIMIT, asking).await;
-            let verdict =
-                verdict.unwrap_or_else(|_| Verdict::Unhealthy(format!("/health: no answer within {:?}", probe::LIMIT)));
+            let verdict = timeout(probe::WHOLE, asking).await;
+            let verdict = verdict
+                .unwrap_or_else(|_| Verdict::Unhealthy(format!("no answer to a check within {:?}", probe::WHOLE)));
             let Some(gate) = gate.upgrade() else { return };
             gate.learn(gate.health().probed(&verdict, Instant::now()), || match verdict {
                 Verdict::Unhealthy(why) | Verdict::Absent(why) => why,

@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use keeper::keep;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -38,6 +39,8 @@ pub struct Gate {
     address: UpstreamAddress,
     commons: Arc<Commons>,
     metrics: Arc<HoldMetrics>,
+    /// Where the name led when it was last asked, for when nobody answers.
+    resolved: Rc<Cell<Option<SocketAddr>>>,
     check: Check,
     ask: Ask,
     keeper: RefCell<JoinSet<()>>,
@@ -64,13 +67,14 @@ impl Gate {
     /// A gate before `address`, open. `check` opens it again; without `/health` only a failed connect
     /// closes it. Its counts go to `metrics`, which must be this worker's own.
     pub fn new(address: UpstreamAddress, check: Check, commons: Arc<Commons>, metrics: Arc<HoldMetrics>) -> Rc<Self> {
-        let asked = address.clone();
-        let ask: Ask = Box::new(move || Box::pin(probe::ask(asked.clone(), check)));
-        Self::asking(address, (check, ask), commons, metrics)
+        let (asked, resolved) = (address.clone(), Rc::<Cell<_>>::default());
+        let known = Rc::clone(&resolved);
+        let ask: Ask = Box::new(move || Box::pin(probe::ask(asked.clone(), Rc::clone(&known), check)));
+        Self::asking((address, resolved), (check, ask), commons, metrics)
     }
 
     fn asking(
-        address: UpstreamAddress,
+        (address, resolved): (UpstreamAddress, Rc<Cell<Option<SocketAddr>>>),
         (check, ask): (Check, Ask),
         commons: Arc<Commons>,
         metrics: Arc<HoldMetrics>,
@@ -85,7 +89,12 @@ impl Gate {
             before_outage: None,
         };
         let (open, inner, keeper) = (Cell::new(true), RefCell::new(inner), RefCell::default());
-        Rc::new(Self { open, answers: Cell::new(0), inner, address, commons, metrics, check, ask, keeper })
+        Rc::new(Self { open, answers: Cell::new(0), inner, address, commons, metrics, resolved, check, ask, keeper })
+    }
+
+    /// Where the endpoint's name led when it was last asked: for connections as for checks.
+    pub(in crate::upstream) fn resolved(&self) -> &Cell<Option<SocketAddr>> {
+        &self.resolved
     }
 
     /// Whether requests go through without waiting.

@@ -53,7 +53,8 @@ impl Bench {
             })
         };
         let address = UpstreamAddress::Name("hs".to_owned(), 8008);
-        let gate = Gate::asking(address, (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
+        let gate =
+            Gate::asking((address, Rc::default()), (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
         Rc::new(Self { gate, verdict, asked, commons, metrics, gone: Rc::default(), tasks: RefCell::default() })
     }
 
@@ -314,12 +315,16 @@ fn a_probe_that_hangs_is_a_failed_one() {
     run(async {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let ask = || -> LocalBoxFuture<'static, Verdict> { Box::pin(std::future::pending()) };
-        let gate =
-            Gate::asking(UpstreamAddress::Name("hs".to_owned(), 1), (Check::Health, Box::new(ask)), commons, metrics);
+        let gate = Gate::asking(
+            (UpstreamAddress::Name("hs".to_owned(), 1), Rc::default()),
+            (Check::Health, Box::new(ask)),
+            commons,
+            metrics,
+        );
         gate.turn(waiting(20)).broke_unanswered();
-        sleep(probe::LIMIT / 2).await;
+        sleep(probe::WHOLE / 2).await;
         assert_eq!(gate.health(), Health::Suspect);
-        sleep(probe::LIMIT).await;
+        sleep(probe::WHOLE).await;
         assert!(gate.health().is_down());
     });
 }
@@ -341,7 +346,7 @@ fn a_slow_answer_is_an_answer() {
             })
         };
         let address = UpstreamAddress::Name("hs".to_owned(), 1);
-        let gate = Gate::asking(address, (Check::Health, Box::new(ask)), commons, metrics);
+        let gate = Gate::asking((address, Rc::default()), (Check::Health, Box::new(ask)), commons, metrics);
         gate.turn(waiting(20)).broke_unanswered();
         let started = Instant::now();
         gate.turn(waiting(20)).come().await.unwrap();
