@@ -29,6 +29,9 @@ pub enum Check {
     Connect,
     /// It answers `/health`, as processes of a homeserver do.
     Health,
+    /// The same, and while it is in use it is asked now and then though nothing has failed: others can
+    /// take over its requests.
+    Watch,
 }
 
 /// How long a check may take with the lookup of a name and the connect, which have five seconds each.

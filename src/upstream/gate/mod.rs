@@ -9,6 +9,7 @@
 mod keeper;
 mod stand;
 mod turn;
+mod watcher;
 
 use crate::config::UpstreamAddress;
 use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
@@ -25,6 +26,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use watcher::watch;
 
 pub use turn::{Refused, Turn, Waiting};
 
@@ -35,6 +38,10 @@ pub struct Gate {
     /// Answers that have begun: whether there was one meanwhile tells a broken connection from a broken
     /// endpoint.
     answers: Cell<u64>,
+    /// When a request last came, where that matters.
+    used: Cell<Instant>,
+    /// Whether [`watch`] runs.
+    watched: Cell<bool>,
     inner: RefCell<Inner>,
     address: UpstreamAddress,
     commons: Arc<Commons>,
@@ -89,7 +96,20 @@ impl Gate {
             before_outage: None,
         };
         let (open, inner, keeper) = (Cell::new(true), RefCell::new(inner), RefCell::default());
-        Rc::new(Self { open, answers: Cell::new(0), inner, address, commons, metrics, resolved, check, ask, keeper })
+        Rc::new(Self {
+            open,
+            answers: Cell::new(0),
+            used: Cell::new(Instant::now()),
+            watched: Cell::new(false),
+            inner,
+            address,
+            commons,
+            metrics,
+            resolved,
+            check,
+            ask,
+            keeper,
+        })
     }
 
     /// Where the endpoint's name led when it was last asked: for connections as for checks.
@@ -104,7 +124,20 @@ impl Gate {
 
     /// A turn for one request. Costs nothing until [`Turn::come`] finds the gate closed.
     pub fn turn(self: &Rc<Self>, waiting: Waiting) -> Turn {
+        if self.check == Check::Watch {
+            self.watch();
+        }
         Turn::new(Rc::clone(self), waiting)
+    }
+
+    /// The endpoint is in use, so it is looked after. Nobody waits for that.
+    fn watch(self: &Rc<Self>) {
+        self.used.set(Instant::now());
+        if !self.watched.replace(true) {
+            let mut keeper = self.keeper.borrow_mut();
+            while keeper.try_join_next().is_some() {}
+            keeper.spawn_local(watch(Rc::downgrade(self)));
+        }
     }
 
     /// Puts what has been learnt into force.

@@ -1,4 +1,5 @@
 use super::keeper::PROBE_INTERVAL;
+use super::watcher::{IN_USE, WATCH_INTERVAL};
 use super::*;
 use crate::net::client::ClientKey;
 use crate::upstream::connect::ConnectError;
@@ -352,6 +353,35 @@ fn a_slow_answer_is_an_answer() {
         gate.turn(waiting(20)).come().await.unwrap();
         assert_eq!((started.elapsed().as_secs(), asking.get()), (4, 1));
         assert_eq!(gate.metrics.counts().held, 1);
+    });
+}
+
+/// Two failures in a row take an endpoint out of rotation, one does not, and nobody asks for nobody.
+#[test]
+fn an_endpoint_in_use_is_looked_after() {
+    run(async {
+        let bench = Bench::checked(Check::Watch);
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(bench.asked.get(), 0, "nobody has come yet");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), 1, "at once");
+        *bench.verdict.borrow_mut() = down();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open(), "one failure is a moment's");
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.health().is_down() && bench.asked.get() >= 3);
+        bench.come_up();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open());
+        sleep(IN_USE).await;
+        let asked = bench.asked.get();
+        sleep(IN_USE).await;
+        assert_eq!(bench.asked.get(), asked, "nobody comes any more");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), asked + 1);
+        bench.assert_clean();
     });
 }
 
