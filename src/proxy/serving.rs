@@ -196,7 +196,11 @@ impl Upstreams {
         let homeserver = self.add(HOMESERVER, Some(index), slice::from_ref(&server.homeserver), Check::Health);
         let pools = server.pools.iter().map(|pool| {
             // One that serves no kind of requests is some other service.
-            let check = if pool.serves.is_empty() { Check::Connect } else { Check::Health };
+            let check = match (pool.serves.is_empty(), pool.endpoints.len()) {
+                (true, _) => Check::Connect,
+                (false, ..=1) => Check::Health,
+                (false, _) => Check::Watch,
+            };
             self.add(&pool.name, Some(index), &pool.endpoints, check)
         });
         let pools: Vec<_> = pools.collect();

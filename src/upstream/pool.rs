@@ -9,7 +9,6 @@ use crate::config::UpstreamAddress;
 use crate::telemetry::complaint::Complaint;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,8 +29,6 @@ pub struct Pool {
     complaint: Complaint,
     idle: RefCell<VecDeque<Idle>>,
     busy: Cell<usize>,
-    /// Where the name led when it was last asked, for when nobody answers.
-    resolved: Cell<Option<SocketAddr>>,
 }
 
 /// A request under way at an endpoint.
@@ -60,14 +57,7 @@ struct Idle {
 impl Pool {
     /// A pool without connections.
     pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
-        Self {
-            address,
-            gate,
-            complaint: Complaint::default(),
-            idle: RefCell::default(),
-            busy: Cell::new(0),
-            resolved: Cell::new(None),
-        }
+        Self { address, gate, complaint: Complaint::default(), idle: RefCell::default(), busy: Cell::new(0) }
     }
 
     /// For exchanges that fail: a client can provoke as many as it likes.
@@ -111,7 +101,7 @@ impl Pool {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        Ok(Connection::new(connect(&self.address, &self.resolved).await?))
+        Ok(Connection::new(connect(&self.address, self.gate.resolved()).await?))
     }
 
     /// Takes back the connection of an answer that was read to its end, if it can be used again, and

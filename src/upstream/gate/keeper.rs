@@ -6,9 +6,9 @@ use crate::upstream::pace::TICK;
 use crate::upstream::probe;
 use std::rc::Weak;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-/// How often `/health` is asked while the endpoint is not up: a restart costs this much at most
+/// Between the end of one question and the next, while the endpoint is not up: a restart costs this much at most
 /// beyond its own time, and four small requests a second cost nobody anything.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -16,14 +16,11 @@ pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// between two waits, so that it ends with it.
 pub(super) async fn keep(gate: Weak<Gate>) {
     loop {
-        let mut beat = interval(PROBE_INTERVAL);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            beat.tick().await;
             let Some(asking) = gate.upgrade().map(|gate| (gate.ask)()) else { return };
-            let verdict = timeout(probe::LIMIT, asking).await;
-            let verdict =
-                verdict.unwrap_or_else(|_| Verdict::Unhealthy(format!("/health: no answer within {:?}", probe::LIMIT)));
+            let verdict = timeout(probe::WHOLE, asking).await;
+            let verdict = verdict
+                .unwrap_or_else(|_| Verdict::Unhealthy(format!("no answer to a check within {:?}", probe::WHOLE)));
             let Some(gate) = gate.upgrade() else { return };
             gate.learn(gate.health().probed(&verdict, Instant::now()), || match verdict {
                 Verdict::Unhealthy(why) | Verdict::Absent(why) => why,
@@ -32,6 +29,8 @@ pub(super) async fn keep(gate: Weak<Gate>) {
             if gate.health().is_up() {
                 break;
             }
+            drop(gate);
+            sleep(PROBE_INTERVAL).await;
         }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -9,6 +9,7 @@
 mod keeper;
 mod stand;
 mod turn;
+mod watcher;
 
 use crate::config::UpstreamAddress;
 use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
@@ -20,10 +21,13 @@ use futures_util::future::LocalBoxFuture;
 use keeper::keep;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use watcher::watch;
 
 pub use turn::{Refused, Turn, Waiting};
 
@@ -31,10 +35,19 @@ pub use turn::{Refused, Turn, Waiting};
 pub struct Gate {
     /// Up, and nobody waits: all that a request looks at on an ordinary day.
     open: Cell<bool>,
+    /// Answers that have begun: whether there was one meanwhile tells a broken connection from a broken
+    /// endpoint.
+    answers: Cell<u64>,
+    /// When a request last came, where that matters.
+    used: Cell<Instant>,
+    /// Whether [`watch`] runs.
+    watched: Cell<bool>,
     inner: RefCell<Inner>,
     address: UpstreamAddress,
     commons: Arc<Commons>,
     metrics: Arc<HoldMetrics>,
+    /// Where the name led when it was last asked, for when nobody answers.
+    resolved: Rc<Cell<Option<SocketAddr>>>,
     check: Check,
     ask: Ask,
     keeper: RefCell<JoinSet<()>>,
@@ -61,13 +74,14 @@ impl Gate {
     /// A gate before `address`, open. `check` opens it again; without `/health` only a failed connect
     /// closes it. Its counts go to `metrics`, which must be this worker's own.
     pub fn new(address: UpstreamAddress, check: Check, commons: Arc<Commons>, metrics: Arc<HoldMetrics>) -> Rc<Self> {
-        let asked = address.clone();
-        let ask: Ask = Box::new(move || Box::pin(probe::ask(asked.clone(), check)));
-        Self::asking(address, (check, ask), commons, metrics)
+        let (asked, resolved) = (address.clone(), Rc::<Cell<_>>::default());
+        let known = Rc::clone(&resolved);
+        let ask: Ask = Box::new(move || Box::pin(probe::ask(asked.clone(), Rc::clone(&known), check)));
+        Self::asking((address, resolved), (check, ask), commons, metrics)
     }
 
     fn asking(
-        address: UpstreamAddress,
+        (address, resolved): (UpstreamAddress, Rc<Cell<Option<SocketAddr>>>),
         (check, ask): (Check, Ask),
         commons: Arc<Commons>,
         metrics: Arc<HoldMetrics>,
@@ -82,7 +96,25 @@ impl Gate {
             before_outage: None,
         };
         let (open, inner, keeper) = (Cell::new(true), RefCell::new(inner), RefCell::default());
-        Rc::new(Self { open, inner, address, commons, metrics, check, ask, keeper })
+        Rc::new(Self {
+            open,
+            answers: Cell::new(0),
+            used: Cell::new(Instant::now()),
+            watched: Cell::new(false),
+            inner,
+            address,
+            commons,
+            metrics,
+            resolved,
+            check,
+            ask,
+            keeper,
+        })
+    }
+
+    /// Where the endpoint's name led when it was last asked: for connections as for checks.
+    pub(in crate::upstream) fn resolved(&self) -> &Cell<Option<SocketAddr>> {
+        &self.resolved
     }
 
     /// Whether requests go through without waiting.
@@ -92,7 +124,20 @@ impl Gate {
 
     /// A turn for one request. Costs nothing until [`Turn::come`] finds the gate closed.
     pub fn turn(self: &Rc<Self>, waiting: Waiting) -> Turn {
+        if self.check == Check::Watch {
+            self.watch();
+        }
         Turn::new(Rc::clone(self), waiting)
+    }
+
+    /// The endpoint is in use, so it is looked after. Nobody waits for that.
+    fn watch(self: &Rc<Self>) {
+        self.used.set(Instant::now());
+        if !self.watched.replace(true) {
+            let mut keeper = self.keeper.borrow_mut();
+            while keeper.try_join_next().is_some() {}
+            keeper.spawn_local(watch(Rc::downgrade(self)));
+        }
     }
 
     /// Puts what has been learnt into force.

@@ -1,4 +1,5 @@
 use super::keeper::PROBE_INTERVAL;
+use super::watcher::{IN_USE, WATCH_INTERVAL};
 use super::*;
 use crate::net::client::ClientKey;
 use crate::upstream::connect::ConnectError;
@@ -53,7 +54,8 @@ impl Bench {
             })
         };
         let address = UpstreamAddress::Name("hs".to_owned(), 8008);
-        let gate = Gate::asking(address, (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
+        let gate =
+            Gate::asking((address, Rc::default()), (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
         Rc::new(Self { gate, verdict, asked, commons, metrics, gone: Rc::default(), tasks: RefCell::default() })
     }
 
@@ -225,6 +227,27 @@ fn a_suspicion_costs_no_request() {
     });
 }
 
+#[test]
+fn an_endpoint_that_answers_others_is_not_suspected() {
+    run(async {
+        let bench = Bench::new();
+        let (mut broken, mut other) = (bench.gate.turn(waiting(20)), bench.gate.turn(waiting(20)));
+        for turn in [&mut broken, &mut other] {
+            turn.come().await.unwrap();
+            turn.connected();
+        }
+        other.answered();
+        broken.broke_unanswered();
+        assert!(bench.gate.is_open());
+        // An answer from before it began says nothing.
+        broken.connected();
+        broken.broke_unanswered();
+        assert_eq!(bench.gate.health(), Health::Suspect);
+        drop(broken);
+        bench.assert_clean_after_settling().await;
+    });
+}
+
 /// Its `/health`, if it has one, would say nothing of the request.
 #[test]
 fn a_close_is_no_suspicion_where_nobody_is_asked() {
@@ -293,13 +316,72 @@ fn a_probe_that_hangs_is_a_failed_one() {
     run(async {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let ask = || -> LocalBoxFuture<'static, Verdict> { Box::pin(std::future::pending()) };
-        let gate =
-            Gate::asking(UpstreamAddress::Name("hs".to_owned(), 1), (Check::Health, Box::new(ask)), commons, metrics);
+        let gate = Gate::asking(
+            (UpstreamAddress::Name("hs".to_owned(), 1), Rc::default()),
+            (Check::Health, Box::new(ask)),
+            commons,
+            metrics,
+        );
         gate.turn(waiting(20)).broke_unanswered();
-        sleep(probe::LIMIT / 2).await;
+        sleep(probe::WHOLE / 2).await;
         assert_eq!(gate.health(), Health::Suspect);
-        sleep(probe::LIMIT).await;
+        sleep(probe::WHOLE).await;
         assert!(gate.health().is_down());
+    });
+}
+
+/// A homeserver under load answers late, and has an outage no more than one that answers at once.
+#[test]
+fn a_slow_answer_is_an_answer() {
+    run(async {
+        let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
+        let asking = Rc::<Cell<u32>>::default();
+        let count = Rc::clone(&asking);
+        let ask = move || -> LocalBoxFuture<'static, Verdict> {
+            let count = Rc::clone(&count);
+            count.set(count.get() + 1);
+            Box::pin(async move {
+                assert_eq!(count.get(), 1, "one at a time");
+                sleep(Duration::from_secs(4)).await;
+                Verdict::Healthy
+            })
+        };
+        let address = UpstreamAddress::Name("hs".to_owned(), 1);
+        let gate = Gate::asking((address, Rc::default()), (Check::Health, Box::new(ask)), commons, metrics);
+        gate.turn(waiting(20)).broke_unanswered();
+        let started = Instant::now();
+        gate.turn(waiting(20)).come().await.unwrap();
+        assert_eq!((started.elapsed().as_secs(), asking.get()), (4, 1));
+        assert_eq!(gate.metrics.counts().held, 1);
+    });
+}
+
+/// Two failures in a row take an endpoint out of rotation, one does not, and nobody asks for nobody.
+#[test]
+fn an_endpoint_in_use_is_looked_after() {
+    run(async {
+        let bench = Bench::checked(Check::Watch);
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(bench.asked.get(), 0, "nobody has come yet");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), 1, "at once");
+        *bench.verdict.borrow_mut() = down();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open(), "one failure is a moment's");
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.health().is_down() && bench.asked.get() >= 3);
+        bench.come_up();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open());
+        sleep(IN_USE).await;
+        let asked = bench.asked.get();
+        sleep(IN_USE).await;
+        assert_eq!(bench.asked.get(), asked, "nobody comes any more");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), asked + 1);
+        bench.assert_clean();
     });
 }
 

@@ -49,6 +49,8 @@ pub struct Turn {
     /// Those of endpoints that will do as well, in the order of trial.
     others: Vec<Rc<Gate>>,
     waiting: Waiting,
+    /// How many answers the gate had seen when the exchange began.
+    answers_before: u64,
     /// Only of a request that has been held.
     pub(super) hold: Option<Box<Hold>>,
 }
@@ -65,7 +67,7 @@ pub(super) struct Hold {
 
 impl Turn {
     pub(super) fn new(gate: Rc<Gate>, waiting: Waiting) -> Self {
-        Self { gate, others: Vec::new(), waiting, hold: None }
+        Self { gate, others: Vec::new(), waiting, answers_before: 0, hold: None }
     }
 
     /// The same, but it goes where it may first. `others` are in the order of trial, and none of them
@@ -221,6 +223,7 @@ impl Turn {
 
     /// The request has a connection and is about to be written: it waits no more, nowhere.
     pub fn connected(&mut self) {
+        self.answers_before = self.gate.answers.get();
         let Some(hold) = self.hold.as_deref_mut() else { return };
         if let Some(index) = hold.stands.iter().position(Stand::is_on_the_way) {
             let mut stand = hold.stands.swap_remove(index);
@@ -233,9 +236,11 @@ impl Turn {
     }
 
     /// A fresh connection ended without a byte of an answer. The request may have been read: it is
-    /// lost. The next ones wait until `/health` has been asked, if that would tell anything.
+    /// lost. The next ones wait until `/health` has been asked, if that would tell anything, and unless
+    /// others were answered meanwhile: Twisted closes so on a header line over 16 KiB, which any client
+    /// can send.
     pub fn broke_unanswered(&mut self) {
-        if self.gate.check == Check::Connect {
+        if self.gate.check == Check::Connect || self.gate.answers.get() != self.answers_before {
             return;
         }
         self.gate.learn(self.gate.health().broke_unanswered(), String::new);
@@ -243,6 +248,7 @@ impl Turn {
 
     /// The answer has begun: others may go.
     pub fn answered(mut self) {
+        self.gate.answers.set(self.gate.answers.get().wrapping_add(1));
         let Some(hold) = self.hold.as_deref_mut() else { return };
         if let Some(index) = hold.stands.iter().position(Stand::is_sent) {
             hold.stands.swap_remove(index).answered();
