@@ -101,6 +101,23 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt as _;
 
+    #[tokio::test]
+    async fn little_is_kept_once_all_is_written() {
+        let (mut near, _far) = tokio::io::duplex(1 << 20);
+        let mut outgoing = Outgoing::default();
+        for size in [COPIED, COPIED + 1, 1] {
+            while outgoing.takes_more() {
+                outgoing.text().extend_from_slice(b"1000\r\n");
+                outgoing.push(Bytes::from(vec![7; size]), b"\r\n");
+            }
+            poll_fn(|cx| outgoing.poll_write(&mut near, cx, |_| {})).await.unwrap();
+            assert!(outgoing.is_empty());
+            assert!(outgoing.text.capacity() <= KEPT, "{} after pieces of {size}", outgoing.text.capacity());
+        }
+        outgoing.release();
+        assert_eq!(outgoing.text.capacity(), 0);
+    }
+
     proptest! {
         #[test]
         fn everything_leaves_in_order(sizes in prop::collection::vec(0_usize..9000, 0..12), pipe in 1_usize..20_000) {

@@ -101,6 +101,14 @@ impl AnswerBody {
         }
     }
 
+    /// Sends what there is of the rest of the request, while the client takes no more of the answer.
+    pub(super) fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), BodyCut> {
+        match self {
+            Self::Empty | Self::Upgraded(_) | Self::Ours(_) => Ok(()),
+            Self::Upstream(body) => body.send_on(cx),
+        }
+    }
+
     /// Whether nothing more comes.
     pub(super) fn is_done(&self) -> bool {
         match self {

@@ -85,6 +85,14 @@ impl UpstreamBody {
         }
     }
 
+    /// Sends what there is of the rest of the request, while the client takes no more of the answer.
+    pub(super) fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), BodyCut> {
+        match &mut self.exchange {
+            Some(exchange) => Ok(exchange.send_on(cx)?),
+            None => Ok(()),
+        }
+    }
+
     fn give_back(&mut self) {
         if let Some(exchange) = self.exchange.take() {
             self.lease.give_back(exchange);

@@ -165,19 +165,7 @@ impl<B: Source> Exchange<B> {
     /// The next piece of the answer's body, of about `most` bytes if there are so many; meanwhile the rest
     /// of the request's is sent.
     pub fn poll_data(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerBodyError>>> {
-        if let Some(pumping) = &mut self.request {
-            match pumping.poll(&mut self.connection.stream, cx) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.request = None,
-                // It takes no more, and nothing may follow; its answer can still be complete.
-                Poll::Ready(Err(PumpError::Write(_))) => {
-                    self.request = None;
-                    self.persistent = false;
-                }
-                // It would wait for the rest of the body, which does not come.
-                Poll::Ready(Err(PumpError::Source(_))) => return Poll::Ready(Some(Err(AnswerBodyError::Request))),
-            }
-        }
+        self.send_on(cx)?;
         loop {
             match self.decoder.decode(&mut self.connection.incoming.bytes)? {
                 Decoded::Data(data) => return Poll::Ready(Some(Ok(data))),
@@ -190,6 +178,28 @@ impl<B: Source> Exchange<B> {
                 self.decoder.end_of_connection()?;
             }
         }
+    }
+
+    /// Sends what there is of the rest of the request. For while nobody wants more of the answer: whoever
+    /// sends it all before it reads would wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// The request's body failed.
+    pub fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), AnswerBodyError> {
+        let Some(pumping) = &mut self.request else { return Ok(()) };
+        match pumping.poll(&mut self.connection.stream, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.request = None,
+            // It takes no more, and nothing may follow; its answer can still be complete.
+            Poll::Ready(Err(PumpError::Write(_))) => {
+                self.request = None;
+                self.persistent = false;
+            }
+            // It would wait for the rest of the body, which does not come.
+            Poll::Ready(Err(PumpError::Source(_))) => return Err(AnswerBodyError::Request),
+        }
+        Ok(())
     }
 
     /// Whether the answer's body has been read to its end.
@@ -212,5 +222,54 @@ impl<B: Source> Exchange<B> {
     /// The bare stream after a 101, and what the upstream has sent on it already.
     pub fn into_upgraded(self) -> (Stream, BytesMut) {
         (self.connection.stream, self.connection.incoming.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use tokio::net::TcpStream;
+
+    /// A body in two pieces; the homeserver has had enough after the first.
+    struct Refused {
+        pieces: u32,
+        far: Option<std::net::TcpStream>,
+    }
+
+    impl Source for Refused {
+        type Error = ();
+
+        fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+            self.pieces += 1;
+            if self.pieces == 2 {
+                // What there is leaves first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Some(mut far) = self.far.take_if(|_| self.pieces == 3) {
+                far.read_exact(&mut [0; 10]).unwrap();
+                far.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 7\r\n\r\nrefused").unwrap();
+                // With unread bytes, so that the kernel resets the connection.
+                drop(far);
+            }
+            Poll::Ready(Some(Ok(Bytes::from(vec![1; 100_000]))))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_early_answer_is_read_though_the_rest_of_the_request_cannot_be_sent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let body = Refused { pieces: 0, far: Some(far) };
+        let mut request = Some(Outbound::new(b"POST / HTTP/1.1\r\n\r\n".to_vec(), Some(body), false));
+        let sent = Connection::new(Stream::Tcp(near)).exchange(&mut request, false).await;
+        let (head, mut exchange) = sent.map_err(|error| format!("{error:?}")).unwrap();
+        assert_eq!(head.status(), 413);
+        let body = poll_fn(|cx| exchange.poll_data(u64::MAX, cx)).await;
+        assert_eq!(body.unwrap().unwrap(), "refused");
+        assert!(exchange.is_done());
+        assert!(exchange.into_connection().is_none(), "nothing may follow");
     }
 }

@@ -118,3 +118,55 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::stream::Stream;
+    use crate::telemetry::metrics::HoldMetrics;
+    use crate::upstream::{Check, Commons, Outbound};
+    use bytes::Bytes;
+    use std::io::Write as _;
+    use std::net::{Ipv4Addr, Shutdown, TcpListener};
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use tokio::net::TcpStream;
+
+    struct Nothing;
+
+    impl Source for Nothing {
+        type Error = ();
+
+        fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    /// A POST must not be sent where something has happened, even if only the kernel knows of it: the runtime is told
+    /// once a turn, and there is none here between the event and the question.
+    #[tokio::test]
+    async fn a_connection_on_which_something_has_just_happened_is_not_used() {
+        let surplus = |far: &mut std::net::TcpStream| far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let end = |far: &mut std::net::TcpStream| far.shutdown(Shutdown::Both);
+        for happens in [surplus as fn(&mut _) -> _, end] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = UpstreamAddress::Tcp(listener.local_addr().unwrap());
+            let gate =
+                Gate::new(address.clone(), Check::Health, Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
+            let pool = Pool::new(address, gate);
+            let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            let mut connection = Connection::new(Stream::Tcp(near));
+            for _ in 0..2 {
+                far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+                let mut request = Some(Outbound::<Nothing>::new(b"GET / HTTP/1.1\r\n\r\n".to_vec(), None, false));
+                let exchange = connection.exchange(&mut request, false).await.map_err(|_| ()).unwrap().1;
+                pool.give_back(exchange);
+                connection = pool.take(false).expect("nothing has happened");
+            }
+            pool.idle.borrow_mut().push_back(Idle { connection, since: Instant::now() });
+            happens(&mut far).unwrap();
+            assert!(pool.take(false).is_none());
+        }
+    }
+}

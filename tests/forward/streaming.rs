@@ -12,6 +12,7 @@ use crate::support::frames::{self, END_HEADERS, END_STREAM, Frames, HEADERS, SET
 use crate::support::front::{Front, NAME, SOON, get, head, url};
 use crate::support::http2::{self, Http2};
 use crate::support::origin::Origin;
+use bytes::Bytes;
 use http::Request;
 
 const BIG: usize = 64 * 1024 * 1024;
@@ -167,17 +168,45 @@ fn the_first_byte_of_an_upload_is_not_kept_back() {
 /// the answer has to wait for that.
 #[test]
 fn an_upload_goes_on_while_nobody_reads_its_answer() {
-    let origin = Origin::start(|talk| {
-        talk.head()?;
+    /// Over HTTP/2 the windows are what fills up, and they are small.
+    const HTTP2: usize = 8 * 1024 * 1024;
+    let taken = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&taken);
+    let origin = Origin::start(move |talk| {
+        let counter = Arc::clone(&counter);
+        let length = talk.head()?.header("content-length").and_then(|length| length.parse().ok()).expect("a length");
         let mut writer = talk.writer()?;
         let sending = thread::spawn(move || {
-            writer.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").as_bytes())?;
-            writer.write_all(&noise(BIG))
+            writer.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
+            noise(length).chunks(64 * 1024).try_for_each(|piece| {
+                counter.fetch_add(piece.len(), Ordering::Relaxed);
+                writer.write_all(piece)
+            })
         });
-        talk.exactly(BIG)?;
+        talk.exactly(length)?;
         sending.join().expect("no panic")
     });
     let front = Front::with(&origin, "limits.stall_timeout = \"5s\"\n");
+    http2::run(MINUTE, async {
+        let mut client = Http2::connect(front.https(), NAME, &front.root()).await;
+        let (pieces, body) = http2::streaming();
+        let request = Request::post(url("/_matrix/a")).header("content-length", HTTP2);
+        let answer = client.send(request.body(body).expect("a request"));
+        let mut body = answer.await.expect("an answer").into_body();
+        let stuck = move || settled("the answer is stuck", QUIET, MINUTE, || taken.load(Ordering::Relaxed));
+        tokio::task::spawn_blocking(stuck).await.expect("it settles");
+        let sending = tokio::spawn(async move {
+            for piece in noise(HTTP2).chunks(64 * 1024) {
+                pieces.send(Bytes::copy_from_slice(piece)).await.expect("the body is read");
+            }
+        });
+        sending.await.expect("all is sent");
+        let mut received = Vec::with_capacity(HTTP2);
+        while let Some(piece) = http2::next(&mut body).await {
+            received.extend_from_slice(&piece.expect("the whole body"));
+        }
+        assert_eq!(sha256(&received), sha256(&noise(HTTP2)), "over HTTP/2");
+    });
     let mut client = front.raw();
     client.send(format!("{}Content-Length: {BIG}\r\n\r\n", head("POST", "/_matrix/a")));
     client.send(noise(BIG));

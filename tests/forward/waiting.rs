@@ -210,7 +210,7 @@ fn an_http2_client_that_never_reads_its_socket_is_cut_after_the_limit() {
         let mut front = Front::with(&origin, "limits.stall_timeout = \"1s\"\n");
         let before = front.vestibule().process().memory_kib();
         http2::run(SOON * 3, async {
-            let mut client = Frames::connect(front.https(), NAME, &front.root()).await;
+            let mut client = Frames::connect_with_little_room(front.https(), NAME, &front.root()).await;
             let settings = frame(SETTINGS, 0, 0, [0, 4, 0x40, 0, 0, 0]);
             let window = frame(WINDOW_UPDATE, 0, 0, 0x3f00_0000_u32.to_be_bytes());
             let end = if busy_with == "GET" { END_STREAM } else { 0 };

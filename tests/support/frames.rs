@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -68,7 +68,17 @@ pub fn request(method: &str, host: &str, path: &str) -> Vec<u8> {
 impl Frames {
     /// Connects and sends the preface.
     pub async fn connect(address: SocketAddr, name: &str, roots: &Path) -> Self {
-        let socket = TcpStream::connect(address).await.expect("somebody listens");
+        Self::connect_on(TcpStream::connect(address).await.expect("somebody listens"), name, roots).await
+    }
+
+    /// The same with little room for what comes unread; kernels take tens of megabytes by themselves.
+    pub async fn connect_with_little_room(address: SocketAddr, name: &str, roots: &Path) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 * 1024).expect("an option");
+        Self::connect_on(socket.connect(address).await.expect("somebody listens"), name, roots).await
+    }
+
+    async fn connect_on(socket: TcpStream, name: &str, roots: &Path) -> Self {
         socket.set_nodelay(true).expect("an option");
         let connector = TlsConnector::from(tls_config(roots, &[b"h2"]));
         let name = ServerName::try_from(name.to_owned()).expect("a name");

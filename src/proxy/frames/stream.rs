@@ -31,6 +31,9 @@ pub(in crate::proxy) struct Metered<S> {
     activity: Rc<Activity>,
     deadline: Deadline,
     ending: Option<Ending>,
+    /// How much the socket below has taken in all: what TLS keeps in a buffer of its own has not moved.
+    written: fn(&S) -> u64,
+    noted: u64,
 }
 
 /// The goodbye, step by step.
@@ -44,9 +47,20 @@ struct Ending {
 }
 
 impl<S> Metered<S> {
-    /// Meters `stream`, on which nothing has been read or written yet, and notes answers that leave.
-    pub(in crate::proxy) fn new(stream: S, activity: Rc<Activity>) -> Self {
-        Self { stream, meter: Meter::new(Instant::now()), activity, deadline: Deadline::default(), ending: None }
+    /// Meters `stream`, on which no frame has passed yet, and notes answers that leave and a client that
+    /// takes nothing. `written` is how many bytes the socket below has taken in all.
+    pub(in crate::proxy) fn new(stream: S, activity: Rc<Activity>, written: fn(&S) -> u64) -> Self {
+        let (meter, deadline, noted) = (Meter::new(Instant::now()), Deadline::default(), written(&stream));
+        Self { stream, meter, activity, deadline, ending: None, written, noted }
+    }
+
+    /// Notes what the socket has taken.
+    fn note_moved(&mut self) {
+        let written = (self.written)(&self.stream);
+        let moved = written.wrapping_sub(std::mem::replace(&mut self.noted, written));
+        if moved > 0 {
+            self.activity.has_moved(usize::try_from(moved).unwrap_or(usize::MAX));
+        }
     }
 
     /// Begins the end. `served` is the last stream that hyper may have seen.
@@ -150,12 +164,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
             [buf] => stream.poll_write(cx, buf),
             bufs => stream.poll_write_vectored(cx, bufs),
         };
+        this.note_moved();
         let Poll::Ready(written) = polled else {
             this.activity.is_blocked();
             return Poll::Pending;
         };
         let written = written?;
-        this.activity.has_moved(written);
         let now = Instant::now();
         let mut left = written;
         for buf in bufs {
@@ -174,10 +188,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.ending {
-            Some(_) => Poll::Ready(Ok(())),
-            None => Pin::new(&mut this.stream).poll_flush(cx),
+        if this.ending.is_some() {
+            return Poll::Ready(Ok(()));
         }
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.note_moved();
+        // TLS takes what the socket does not, and is stuck here.
+        if flushed.is_pending() {
+            this.activity.is_blocked();
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -222,7 +242,7 @@ mod tests {
         let bounds = Bounds { patience: Duration::from_secs(60), rate: 1024 };
         let activity = Activity::new(Duration::from_secs(10), Duration::from_secs(75), bounds);
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        builder.serve_connection(TokioIo::new(Metered::new(stream, activity)), service_fn(answer)).await
+        builder.serve_connection(TokioIo::new(Metered::new(stream, activity, |_| 0)), service_fn(answer)).await
     }
 
     /// Type and payload of every frame.

@@ -149,3 +149,35 @@ impl Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the client is gone")]
 pub(in crate::proxy) struct Gone;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::counted::Counted;
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_body_is_asked_for_before_its_answer_or_never() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut link = Link::new(Downstream::Plain(Counted::new(near)));
+        for answered in [false, true] {
+            let before = link.stream.written();
+            link.begin_body(Framing::Length(4), true);
+            if answered {
+                link.begin_answer();
+            }
+            let waits = poll_fn(|cx| Poll::Ready(link.poll_body(cx).is_pending())).await;
+            assert!(waits && link.outgoing.is_empty());
+            let asked = link.stream.written() - before;
+            assert_eq!(asked, if answered { 0 } else { GO_ON.len() as u64 });
+            assert_eq!(link.can_be_read(), !answered, "what was not asked for does not come");
+            far.write_all(b"body").unwrap();
+            let body = poll_fn(|cx| link.poll_body(cx)).await;
+            assert_eq!(body.unwrap().unwrap(), "body", "but it may");
+        }
+    }
+}

@@ -119,7 +119,14 @@ impl Writing {
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return deadline.poll(pace.waiting(), cx).map(|()| Err(Ended::Stalled)),
+                Poll::Pending => {
+                    // The client may read only once it has sent everything.
+                    if let Some(Err(error)) = self.body.as_mut().map(|body| body.send_on(cx)) {
+                        tracing::debug!(%error, "an answer broke off");
+                        return Poll::Ready(Err(Ended::Cut));
+                    }
+                    return deadline.poll(pace.waiting(), cx).map(|()| Err(Ended::Stalled));
+                }
             }
         }
     }

@@ -34,7 +34,8 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
                 let mut deadline = Deadline::default();
                 poll_fn(|cx| match stream.as_mut().poll(cx) {
                     Poll::Ready(_) => Poll::Ready(()),
-                    // Dropping the stream resets it.
+                    // Dropping the stream resets it. The client may read only once it has sent everything.
+                    Poll::Pending if !reading.sends_on(cx) => Poll::Ready(()),
                     Poll::Pending => reading.due().map_or(Poll::Pending, |due| deadline.poll(due, cx)),
                 })
                 .await;

@@ -54,7 +54,7 @@ const SEND_BUFFER: usize = 32 * 1024;
 pub(super) async fn serve(stream: Downstream, service: Rc<Service>, drain: Watch) -> Result<(), hyper::Error> {
     let timeouts = service.timeouts();
     let activity = Activity::new(timeouts.header, timeouts.idle, timeouts.pace);
-    let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity)));
+    let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity), Downstream::written));
     let mut builder = http2::Builder::new(LocalExecutor { bounds: timeouts.pace });
     builder
         .timer(TokioTimer::new())

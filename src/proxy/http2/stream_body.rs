@@ -20,9 +20,8 @@ const MANY: u32 = 8;
 /// A small piece: half a frame, and the smallest that a body is read in.
 const SMALL_PIECE: u64 = 8 * 1024;
 
-/// An answer's body.
+/// An answer's body, which [`Reading`] holds.
 pub(super) struct StreamBody {
-    body: AnswerBody,
     reading: Rc<Reading>,
     /// Held until the answer has been handed over.
     in_flight: InFlight,
@@ -31,7 +30,14 @@ pub(super) struct StreamBody {
 
 impl StreamBody {
     pub(super) fn new(body: AnswerBody, reading: Rc<Reading>, (in_flight, flight): (InFlight, Option<Flight>)) -> Self {
-        Self { body, reading, in_flight, _flight: flight }
+        reading.body.replace(body);
+        Self { reading, in_flight, _flight: flight }
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.reading.body.replace(AnswerBody::Empty);
     }
 }
 
@@ -43,7 +49,7 @@ impl Body for StreamBody {
         let this = self.get_mut();
         this.reading.asks_for_more();
         let most = if this.in_flight.on_this_connection() < MANY { u64::MAX } else { SMALL_PIECE };
-        let piece = ready!(this.body.poll_data(most, cx));
+        let piece = ready!(this.reading.body.borrow_mut().poll_data(most, cx));
         if let Some(Ok(piece)) = &piece {
             this.reading.has_been_given(piece.len());
         }
@@ -51,11 +57,12 @@ impl Body for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_done()
+        self.reading.body.borrow().is_done()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.length().filter(|_| !self.is_end_stream()).map_or_else(SizeHint::default, SizeHint::with_exact)
+        let length = self.reading.body.borrow().length().filter(|_| !self.is_end_stream());
+        length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -64,11 +71,13 @@ impl Body for StreamBody {
 pub(super) struct Reading {
     pace: RefCell<Pace>,
     given: Cell<usize>,
+    /// Here and not with hyper, so that the rest of the request is sent while the answer is not read.
+    body: RefCell<AnswerBody>,
 }
 
 impl Reading {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { pace: RefCell::new(Pace::new(bounds)), given: Cell::new(0) }
+        Self { pace: RefCell::new(Pace::new(bounds)), given: Cell::new(0), body: RefCell::new(AnswerBody::Empty) }
     }
 
     fn has_been_given(&self, bytes: usize) {
@@ -78,6 +87,12 @@ impl Reading {
 
     fn asks_for_more(&self) {
         self.pace.borrow_mut().moved(self.given.take());
+    }
+
+    /// Sends what there is of the rest of the request. Whether it can go on.
+    pub(super) fn sends_on(&self, cx: &mut Context<'_>) -> bool {
+        let sent = self.body.borrow_mut().send_on(cx);
+        sent.inspect_err(|error| tracing::debug!(%error, "an answer broke off")).is_ok()
     }
 
     /// Until when the client must have read on, while it is its turn.
