@@ -118,6 +118,7 @@ impl App {
             commons: Arc::new(Commons::new()),
             rates: Rates::new(&config.limits.rates),
             connections: Arc::new(Connections::new(most)),
+            workers: Workers::planned(),
         });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;

@@ -136,7 +136,9 @@ impl Config {
     fn from_table(table: Table, origin: Origin) -> Result<Self, Vec<ConfigError>> {
         let findings = Rc::new(RefCell::new(Findings::default()));
         let config = read(Reader::new(table, origin, Rc::clone(&findings)));
-        let Findings { errors, shown, notices, .. } = findings.take().conclude();
+        let Findings { mut errors, shown, notices, .. } = findings.take().conclude();
+        // As a person reads the file.
+        errors.sort_by(|one, other| one.origin.place().cmp(&other.origin.place()));
         match errors.is_empty() {
             true => Ok(Self { shown, notices, ..config }),
             false => Err(errors),

@@ -130,6 +130,15 @@ fn every_error_names_place_key_and_remedy() {
 }
 
 #[test]
+fn mistakes_are_told_in_the_order_of_the_file() {
+    let places: Vec<_> = errors("[log]\nlevl = \"x\"\n[limits]\ndrain = 4\nmax_body = true\n[acme]\nprofil = 1\n")
+        .iter()
+        .map(|error| error.split(": ").next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(places, ["v.toml:1:1", "v.toml:2:8", "v.toml:4:9", "v.toml:5:12", "v.toml:7:10"]);
+}
+
+#[test]
 fn a_name_has_one_owner() {
     let two = "[[server]]\nserver_name = \"a.b\"\npublic_host = \"m.b\"\n[[server]]\nserver_name = \"c.d\"\npublic_host = \"m.b\"";
     assert_eq!(

@@ -28,6 +28,16 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// File, line and column; what stands in no file comes first.
+    pub fn place(&self) -> Option<(&Path, usize, usize)> {
+        match self {
+            Self::File { path, line, column } => Some((path, *line, *column)),
+            Self::Environment(_) | Self::Flag(_) | Self::Default => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
 //! Parsers for the kinds of value that several keys share.
 
-use super::reader::Wrong;
+use super::reader::{Wrong, nearest};
 use super::tree::{Node, Value};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -67,7 +67,10 @@ pub fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Wrong> {
     };
     match words.iter().find(|(word, _)| word == text) {
         Some((_, value)) => Ok(*value),
-        None => Err(Wrong::new(format!("{text:?} is not known here"), right())),
+        None => {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            Err(Wrong::new(format!("{text:?} is not known here"), nearest(text, &known).unwrap_or_else(right)))
+        }
     }
 }
 

@@ -11,13 +11,24 @@ pub fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     (!token.is_empty() && !token.contains(&b' ')).then_some(token)
 }
 
+/// The parameters of `X-Matrix`, as the specification has them and as they stand on the wire.
+const X_MATRIX: [&str; 5] = ["origin", "destination", "key", "sig", "signature"];
+
+/// Whether the scheme is `X-Matrix`.
+pub fn is_x_matrix(value: &[u8]) -> bool {
+    after_scheme(value, b"X-Matrix").is_some()
+}
+
 /// The server that `X-Matrix origin=…,key=…,sig=…` claims to be: scheme and parameter names without
 /// case, parameters in any order, values as tokens or quoted. A line that does not follow the
-/// grammar, names two origins, or one that is no server name, claims nothing.
+/// grammar, has a parameter twice or one that is not among these, or names no server, claims nothing.
+/// Nor does one with a comma within quotes: homeservers that split at each comma would read another
+/// origin in it.
 pub fn x_matrix_origin(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(after_scheme(value, b"X-Matrix")?).ok()?;
     let mut rest = text.trim_matches(is_space);
     let mut origin = None;
+    let mut seen = [false; X_MATRIX.len()];
     while !rest.is_empty() {
         let (name, after) = rest.split_once('=')?;
         let name = name.trim_end_matches(is_space);
@@ -25,8 +36,12 @@ pub fn x_matrix_origin(value: &[u8]) -> Option<&str> {
             return None;
         }
         let (value, after) = parameter_value(after.trim_start_matches(is_space))?;
-        if name.eq_ignore_ascii_case("origin") && origin.replace(value).is_some() {
+        let known = X_MATRIX.iter().position(|known| name.eq_ignore_ascii_case(known))?;
+        if value.contains(',') || std::mem::replace(seen.get_mut(known)?, true) {
             return None;
+        }
+        if known == 0 {
+            origin = Some(value);
         }
         rest = after.trim_start_matches(is_space);
         if !rest.is_empty() {
@@ -76,7 +91,13 @@ mod tests {
             ("X-Matrix origin=a.example,key=ed25519:1,sig=aB+/c=", Some("a.example")),
             ("X-Matrix origin=a.example:8448,key=\"ed25519:1\",sig=\"x\"", Some("a.example:8448")),
             ("X-Matrix origin=[::1]:8448,key=k,sig=x", Some("[::1]:8448")),
-            (r#"x-matrix key="k" , sig="x,origin=evil.example" ,  ORIGIN = "a.example""#, Some("a.example")),
+            (r#"x-matrix key="k" , sig="x" ,  ORIGIN = "a.example""#, Some("a.example")),
+            // Read with a split at every comma, these name another origin.
+            (r#"X-Matrix origin="a.example",key="k",sig="x,origin=evil.example,y""#, None),
+            (r#"X-Matrix origin=a.example,x="y,origin=evil.example,key=k,sig=S,z=""#, None),
+            (r#"X-Matrix origin=a.example,other="x""#, None),
+            (r#"X-Matrix origin=a.example,key=k,key=l"#, None),
+            (r#"X-Matrix origin=a.example,destination=b.example,key=k,signature=x"#, Some("a.example")),
             (r#"X-MATRIX  origin="a.example""#, Some("a.example")),
             (r#"X-Matrix origin="a.example","#, Some("a.example")),
             (r#"X-Matrix origin="a.example",origin="b.example""#, None),

@@ -65,6 +65,11 @@ impl Connections {
         }
     }
 
+    /// How many there may be.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Returns when there is room for one more. It is not reserved: each of those who wait for it may
     /// take one, so that the count can go past the limit by as many as there are acceptors.
     pub async fn room(&self) {

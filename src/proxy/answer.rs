@@ -1,6 +1,7 @@
 //! What a request is answered with, whatever protocol it came by.
 
 use super::body::RequestBody;
+use super::flights::Flight;
 use super::tunnel::Upgraded;
 use super::upstream_body::{BodyCut, UpstreamBody};
 use crate::http1::ResponseHead;
@@ -16,6 +17,8 @@ pub(super) struct Answer {
     pub(super) body: AnswerBody,
     /// The value of Strict-Transport-Security, added where the answer has none.
     pub(super) hsts: Option<HeaderValue>,
+    /// Held until it is sent.
+    pub(super) flight: Option<Flight>,
 }
 
 /// Status and header lines.
@@ -39,11 +42,11 @@ impl Answer {
     pub(super) fn ours(response: Response<Bytes>) -> Self {
         let (parts, body) = response.into_parts();
         let body = if body.is_empty() { AnswerBody::Empty } else { AnswerBody::Ours(body) };
-        Self { head: AnswerHead::Ours(Box::new((parts.status, parts.headers))), body, hsts: None }
+        Self { head: AnswerHead::Ours(Box::new((parts.status, parts.headers))), body, hsts: None, flight: None }
     }
 
     pub(super) fn upstream(head: ResponseHead, body: AnswerBody) -> Self {
-        Self { head: AnswerHead::Upstream(head), body, hsts: None }
+        Self { head: AnswerHead::Upstream(head), body, hsts: None, flight: None }
     }
 
     /// Whether this program made it.

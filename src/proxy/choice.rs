@@ -2,8 +2,7 @@
 
 use super::balance_key::{Keyed, pick};
 use super::destination::{Destination, UpstreamId};
-use super::serving::Serving;
-use crate::config::UpstreamAddress;
+use super::serving::{ServedEndpoint, Serving};
 use crate::upstream::balance::{Candidate, EndpointState, order};
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
@@ -39,43 +38,51 @@ impl Turns {
     }
 }
 
-/// The endpoints of `destination` that are up, in the order in which they are tried. With none, the
-/// request has nowhere to go for now.
+/// The endpoints of `destination` in the order in which they are tried: those that are up, and behind
+/// them those that are down, where the request may have to wait.
 pub(super) fn candidates<'s>(
     serving: &'s Serving,
     destination: &Destination,
     request: &Keyed<'_>,
     turns: &Turns,
-    state: impl Fn(&UpstreamAddress) -> EndpointState,
-) -> Vec<(UpstreamId, &'s UpstreamAddress)> {
-    let mut found = Vec::with_capacity(1);
+    state: impl Fn(&ServedEndpoint) -> EndpointState,
+) -> Vec<&'s ServedEndpoint> {
+    let (mut found, mut down) = (Vec::with_capacity(1), Vec::new());
     for step in destination.steps.iter() {
         let Some(upstream) = serving.upstreams.get(step.upstream.0) else { continue };
         if let [only] = upstream.endpoints.as_slice() {
-            if state(&only.address).up {
-                found.push((step.upstream, &only.address));
-            }
+            let chosen = if state(only).up { &mut found } else { &mut down };
+            chosen.push(only);
             continue;
         }
         let picked = pick(step.balance, request, turns.of(step.upstream));
-        let now = upstream.endpoints.iter().map(|end| Candidate { seat: end.seat, state: state(&end.address) });
-        let chosen = order(&picked, now);
-        let before = found.len();
-        let addresses = chosen.iter().filter_map(|index| upstream.endpoints.get(index));
-        found.extend(addresses.map(|end| (step.upstream, &end.address)));
+        let chosen = |up: bool| {
+            let now = upstream.endpoints.iter().map(|end| {
+                let EndpointState { up: is_up, in_flight } = state(end);
+                Candidate { seat: end.seat, state: EndpointState { up: is_up == up, in_flight } }
+            });
+            let chosen = order(&picked, now);
+            chosen.iter().filter_map(|index| upstream.endpoints.get(index)).collect::<Vec<_>>()
+        };
+        let up = chosen(true);
+        if up.len() < upstream.endpoints.len() {
+            down.extend(chosen(false));
+        }
         // Those after the first upstream only stand in, and those that are down do nothing: no turn of
         // theirs is over.
-        if before == 0 && !found.is_empty() {
+        if found.is_empty() && !up.is_empty() {
             turns.take(step.upstream);
         }
+        found.extend(up);
     }
+    found.append(&mut down);
     found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, UpstreamAddress};
     use crate::proxy::router::{Asked, Route, route};
     use crate::tls::TlsTable;
     use std::path::Path;
@@ -115,17 +122,17 @@ mod tests {
             else {
                 panic!("{path} is forwarded")
             };
-            let port = |address: &UpstreamAddress| match address {
+            let port = |endpoint: &ServedEndpoint| match &endpoint.address {
                 UpstreamAddress::Tcp(address) => address.port(),
                 other => panic!("{other}"),
             };
-            let state = |address: &UpstreamAddress| {
-                let in_flight = usize::from(busy.contains(&port(address)));
-                EndpointState { up: !down.contains(&port(address)), in_flight }
+            let state = |endpoint: &ServedEndpoint| {
+                let in_flight = usize::from(busy.contains(&port(endpoint)));
+                EndpointState { up: !down.contains(&port(endpoint)), in_flight }
             };
             let keyed = Keyed { path, query: None, client, authorization: &[] };
             let found = candidates(&self.serving, &destination, &keyed, &self.turns, state);
-            found.into_iter().map(|(_, address)| port(address)).collect()
+            found.into_iter().map(port).collect()
         }
     }
 
@@ -135,10 +142,13 @@ mod tests {
     #[test]
     fn a_pool_then_its_stand_ins() {
         let world = World::new();
-        assert_eq!(world.ports(SYNC, &[3], &[4]), [5, 4, 2, 1]);
-        assert_eq!(world.ports(SYNC, &[2, 3, 4, 5], &[]), [1]);
+        assert_eq!(world.ports(SYNC, &[3], &[4]), [5, 4, 2, 1, 3]);
+        assert_eq!(world.ports(SYNC, &[2, 3, 4, 5], &[])[0], 1);
+        assert_eq!(world.ports(SYNC, &[1, 2, 4], &[]), [5, 3, 4, 2, 1]);
+        assert_eq!(world.ports(SYNC, &[1, 2, 3, 4, 5], &[5])[..2], [4, 5]);
+        assert_eq!(world.ports(SYNC, &[1, 2, 3, 4, 5], &[])[4], 1);
         assert_eq!(world.ports(MEDIA, &[], &[5]), [4, 5]);
-        assert_eq!(world.ports(MEDIA, &[4, 5], &[]), [0; 0]);
+        assert_eq!(world.ports(MEDIA, &[4, 5], &[4]), [5, 4]);
         assert_eq!(world.ports("/_matrix/client/v3/login", &[], &[]), [1]);
     }
 

@@ -1,7 +1,8 @@
 //! What kind of request a path names, as limits and the hold look at it: pure.
 //!
-//! Classes are read from the decoded path, which is what the homeserver acts on: a login does not
-//! stop being one because a letter of it is escaped.
+//! Classes are read as homeservers match paths ([`Target::literal`](super::target::Target::literal)): a
+//! login does not stop being one because a letter of it is escaped, and a transaction whose identifier
+//! is `..%2F..` does not become what that would lead to.
 
 use std::str::Split;
 
@@ -183,5 +184,20 @@ mod tests {
         assert_eq!(Class::Key.hold(), Some(HoldGroup::Key));
         assert_eq!(Class::Login.hold(), Some(HoldGroup::Client));
         assert_eq!(Class::Site.hold(), None);
+    }
+
+    #[test]
+    fn what_hangs_on_behind_makes_no_other_class() {
+        use crate::proxy::target::Target;
+        for (path, expected) in [
+            ("/_matrix/federation/v1/send/..%2F..%2F..%2Fclient%2Fx", Class::Federation),
+            ("/_matrix/media/v3/download/a/b/..%2f..%2f..%2f..%2f..%2fclient%2fx", Class::Media),
+            ("/_matrix/client/v3/logi%6E", Class::Login),
+            ("/_matrix/client/v3/rooms/%21a%2Flogin/send", Class::Client),
+            ("/_matrix/client/v3/%", Class::Client),
+            ("/%5Fmatrix/key/v2/server", Class::Key),
+        ] {
+            assert_eq!(Class::of(&Target::new(path).literal()), expected, "{path}");
+        }
     }
 }

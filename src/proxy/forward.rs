@@ -21,6 +21,11 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Endpoints at which one request waits: the first three, and the last, which as a rule stands in for
+/// all of them. Whoever is back first gets it. More queues would only be more places that have to be
+/// taken and left again.
+const MAX_QUEUES: usize = 4;
+
 /// What forwarding needs to know besides the request.
 pub(super) struct Forwarding<'a> {
     pub(super) client: IpAddr,
@@ -41,8 +46,6 @@ pub(super) struct Forwarding<'a> {
 /// Why there is no answer.
 #[derive(Debug)]
 enum Failed {
-    /// The gate is closed.
-    Closed(Refused),
     /// No connection, so nothing was sent that could have come to anything.
     Connect(ConnectError),
     Timeout(Duration),
@@ -53,6 +56,13 @@ impl From<SendError<ProxyError>> for Failed {
     fn from(error: SendError<ProxyError>) -> Self {
         Self::Exchange(error)
     }
+}
+
+/// A request that was sent, with the head of its answer.
+struct Sent {
+    head: ResponseHead,
+    exchange: Exchange<RequestBody>,
+    lease: Lease,
 }
 
 /// A request ready to be sent.
@@ -67,12 +77,12 @@ struct Prepared {
     moved: Rc<Cell<Instant>>,
 }
 
-/// Forwards a request through the first of `pools` that can be reached, and waits at the last one if
-/// none can.
+/// Forwards a request through the first of `pools` that can be reached, and waits at several if none
+/// can. They are in the order of trial, those that are up first.
 pub(super) async fn forward(
     head: RequestHead,
     body: Option<RequestBody>,
-    pools: Vec<Rc<Pool>>,
+    mut pools: Vec<Rc<Pool>>,
     forwarding: &Forwarding<'_>,
 ) -> Result<Answer, ProxyError> {
     // RFC 6455 §4.1: a GET, and what followed it would be neither body nor WebSocket.
@@ -81,22 +91,55 @@ pub(super) async fn forward(
         && head.method() == "GET"
         && headers::asks_for_websocket(head.fields());
     let mut prepared = prepare(&head, body, websocket, forwarding)?;
-    let mut waiting = waiting(&head, &prepared, forwarding);
+    let waiting = waiting(&head, &prepared, forwarding);
     // What waits for minutes holds as little as it can.
     drop(head);
-    let mut pools = pools.into_iter().peekable();
-    while let Some(pool) = pools.next() {
-        let last = pools.peek().is_none();
-        waiting.limit = if last { forwarding.hold } else { Duration::ZERO };
-        let lease = pool.lease();
-        match through(&pool, waiting, &mut prepared, forwarding).await {
-            Ok((head, exchange)) => return answer(head, exchange, lease, websocket, forwarding),
-            // Not a byte was sent, so another one can have it.
-            Err(Failed::Closed(_) | Failed::Connect(_)) if !last => {}
-            Err(failed) => return Err(explain(failed, &pool, forwarding.request_id)),
+    if pools.len() > 1 {
+        if let Some(sent) = at_once(&pools, waiting, &mut prepared, forwarding).await {
+            let Sent { head, exchange, lease } = sent?;
+            return answer(head, exchange, lease, websocket, forwarding);
+        }
+        keep_queues(&mut pools);
+    }
+    let Sent { head, exchange, lease } = through(&pools, waiting, &mut prepared, forwarding).await?;
+    answer(head, exchange, lease, websocket, forwarding)
+}
+
+/// Tries those of several pools that are up, without a wait. None says that not a byte was sent, and
+/// that the request may wait.
+async fn at_once(
+    pools: &[Rc<Pool>],
+    waiting: Waiting,
+    prepared: &mut Prepared,
+    forwarding: &Forwarding<'_>,
+) -> Option<Result<Sent, ProxyError>> {
+    let holds = !waiting.limit.is_zero();
+    let waiting = Waiting { limit: Duration::ZERO, ..waiting };
+    for pool in pools {
+        // One that does not wait tries where it is not known that nobody is there, too.
+        if holds && !pool.gate().is_open() {
+            continue;
+        }
+        let pool = std::slice::from_ref(pool);
+        match through(pool, waiting, prepared, forwarding).await {
+            // Another one can have it.
+            Err(ProxyError::Unreachable) => {}
+            other => return Some(other),
         }
     }
-    Err(ProxyError::Unreachable)
+    (!holds).then_some(Err(ProxyError::Unreachable))
+}
+
+/// Leaves those at which a request waits, each once: two pools may have an endpoint in common.
+fn keep_queues(pools: &mut Vec<Rc<Pool>>) {
+    let mut kept = Vec::with_capacity(MAX_QUEUES);
+    let last = pools.pop();
+    for pool in pools.drain(..).take(MAX_QUEUES - 1).chain(last) {
+        if !kept.iter().any(|other| Rc::ptr_eq(other, &pool)) {
+            kept.push(pool);
+        }
+    }
+    *pools = kept;
 }
 
 fn answer(
@@ -120,27 +163,33 @@ fn answer(
     Ok(Answer::upstream(head, body))
 }
 
-/// Sends a request through the gate of `pool`, and waits there again if the gate closes before a byte
-/// of it was sent.
+/// Sends a request through the first gate of `pools` that lets it go, and waits there again if the
+/// gates close before a byte of it was sent. [`ProxyError::Unreachable`] says that none was.
 async fn through(
-    pool: &Rc<Pool>,
+    pools: &[Rc<Pool>],
     waiting: Waiting,
     prepared: &mut Prepared,
     forwarding: &Forwarding<'_>,
-) -> Result<(ResponseHead, Exchange<RequestBody>), Failed> {
-    let mut turn = pool.gate().turn(waiting);
-    let limit = forwarding.timeouts.first_byte;
+) -> Result<Sent, ProxyError> {
+    let [first, others @ ..] = pools else { return Err(ProxyError::Unreachable) };
+    let others = others.iter().map(|pool| Rc::clone(pool.gate())).collect();
+    let mut turn = first.gate().turn(waiting).or_through(others);
     loop {
-        come(&mut turn, forwarding.drain).await.map_err(Failed::Closed)?;
+        come(&mut turn, forwarding.drain).await.map_err(|refused| match refused {
+            Refused::Full => ProxyError::Crowded,
+            Refused::Off | Refused::Over => ProxyError::Unreachable,
+        })?;
+        let pool = pools.iter().find(|pool| Rc::ptr_eq(pool.gate(), turn.gate())).unwrap_or(first);
+        let lease = pool.lease();
         // The wait was not the upstream's to answer in.
         prepared.moved.set(Instant::now());
-        match send(prepared, pool, &mut turn, limit).await {
-            Ok(sent) => {
+        match send(prepared, pool, &mut turn, forwarding.timeouts.first_byte).await {
+            Ok((head, exchange)) => {
                 turn.answered();
-                return Ok(sent);
+                return Ok(Sent { head, exchange, lease });
             }
             Err(Failed::Connect(error)) if turn.connect_failed(&error) => {}
-            Err(failed) => return Err(failed),
+            Err(failed) => return Err(explain(failed, pool, forwarding.request_id)),
         }
     }
 }
@@ -252,20 +301,27 @@ async fn send_unbounded(
 fn explain(failed: Failed, pool: &Pool, request_id: &[u8]) -> ProxyError {
     let (upstream, request_id) = (pool.address(), request_id.escape_ascii());
     match failed {
-        Failed::Closed(Refused::Full) => ProxyError::Crowded,
-        Failed::Closed(Refused::Off | Refused::Over) => ProxyError::Unreachable,
         Failed::Connect(error) => {
             // The gate tells of outages, once.
             tracing::debug!(%upstream, error = %Chain(&error), "the upstream is unreachable");
             ProxyError::Unreachable
         }
         Failed::Timeout(limit) => {
-            tracing::warn!(%upstream, %request_id, ?limit, "no answer in time");
+            match pool.complaint().due(Instant::now()) {
+                Some(times) => tracing::warn!(%upstream, %request_id, ?limit, times, "no answer in time"),
+                None => tracing::debug!(%upstream, %request_id, ?limit, "no answer in time"),
+            }
             ProxyError::Timeout
         }
         Failed::Exchange(SendError::Body(error)) => error,
         Failed::Exchange(error) => {
-            tracing::warn!(%upstream, %request_id, error = %Chain(&error), "an exchange with the upstream failed");
+            let (error, due) = (Chain(&error), pool.complaint().due(Instant::now()));
+            match due {
+                Some(times) => {
+                    tracing::warn!(%upstream, %request_id, %error, times, "an exchange with the upstream failed");
+                }
+                None => tracing::debug!(%upstream, %request_id, %error, "an exchange with the upstream failed"),
+            }
             ProxyError::BadAnswer
         }
     }

@@ -18,6 +18,7 @@ mod destination;
 mod documents;
 mod downstream;
 mod error;
+mod flights;
 mod forward;
 mod frames;
 mod headers;

@@ -65,8 +65,8 @@ fn route_server<'a>(
         let closed = access == Access::Closed;
         return Route::Refuse(if closed { ProxyError::NotRouted } else { ProxyError::AdminClosed });
     }
-    let class = Class::of(target.normalised());
-    if let Some(route) = explicit(server, &target) {
+    let class = Class::of(&target.literal());
+    if let Some(route) = explicit(server, &target, access) {
         return Route::Forward(Destination { class, strip: 0, steps: by_route(server, route, access, &target) });
     }
     if let Some((service, upstream)) = target.agreed(|path| server.service_at(path)) {
@@ -84,13 +84,21 @@ fn route_server<'a>(
     }
 }
 
-/// The first explicit route that matches. What is private is for those that name it.
-fn explicit<'s>(server: &'s ServedServer, target: &Target<'_>) -> Option<&'s ServedRoute> {
+/// The first explicit route that matches. On a public path it is the first that matches it as it was
+/// written, and else the first that matches what a server may read in it: what stands guard before a
+/// path must not be led around. Any other path a route opens only if all that may be read in it leads
+/// there, and what is private only if it names it.
+fn explicit<'s>(server: &'s ServedServer, target: &Target<'_>, access: Access) -> Option<&'s ServedRoute> {
     if server.routes.is_empty() {
         return None;
     }
     let private = target.private();
     let opens = |route: &ServedRoute| private.is_none_or(|prefix| route.rule.path.as_str().contains(prefix));
+    let mut routes = server.routes.iter().filter(|route| opens(route));
+    if access == Access::Public {
+        let written = routes.clone().find(|route| route.rule.path.matches(target.raw()));
+        return written.or_else(|| routes.find(|route| target.otherwise(|form| route.rule.path.matches(form))));
+    }
     let position = |path: &str| server.routes.iter().position(|route| route.rule.path.matches(path) && opens(route));
     target.agreed(position).and_then(|position| server.routes.get(position))
 }
@@ -281,8 +289,11 @@ mod tests {
             ("/x/../_synapse/admin/wide", "404"),
             ("/open/%2e%2e/_synapse/metrics", "404"),
             ("/x/..%2fopen/x", "a.example"),
-            // When the two forms of a path disagree, the homeserver gets it.
-            ("/_matrix/client/v3/regis%74er", "0/homeserver"),
+            // Nobody is led around a guard, neither by an escaped letter nor by what hangs on behind.
+            ("/_matrix/client/v3/regis%74er", "0/guard"),
+            ("/_matrix/client/v3/search/..%2f..%2f..%2fversions", "0/sync 0/homeserver"),
+            ("/_matrix/client/v3/search/x/../../../../versions", "0/sync 0/homeserver"),
+            // When the two forms of a path disagree about a kind or a service, the homeserver gets it.
             ("/_matrix/client/v3/%6cogin", "0/homeserver"),
             ("/_matrix/client/v3/syn%63", "0/homeserver"),
             ("/_matrix/client/v3/rooms/%21a/../../sync", "0/homeserver"),

@@ -8,13 +8,14 @@ use super::class::{Class, HoldGroup};
 use super::date::DateLine;
 use super::destination::Destination;
 use super::error::ProxyError;
+use super::flights::Flights;
 use super::forward::{Forwarding, forward};
 use super::http2::Linger;
 use super::identity::{RequestIds, client_of, given_request_id};
 use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
-use super::serving::{Serving, Timeouts};
+use super::serving::{ServedEndpoint, Serving, Timeouts};
 use super::worker::Shared;
 use crate::config::{Hold, UpstreamAddress};
 use crate::drain::Watch;
@@ -22,7 +23,6 @@ use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
 use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
-use crate::upstream::balance::EndpointState;
 use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
 use std::cell::RefCell;
@@ -40,11 +40,12 @@ const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 pub(super) struct Pools(RefCell<HashMap<UpstreamAddress, Rc<Pool>>>);
 
 impl Pools {
-    fn get(&self, address: &UpstreamAddress, shared: &Shared) -> Rc<Pool> {
+    fn get(&self, endpoint: &ServedEndpoint, shared: &Shared) -> Rc<Pool> {
+        let ServedEndpoint { address, check, .. } = endpoint;
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
-        let gate = Gate::new(address.clone(), Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
+        let gate = Gate::new(address.clone(), *check, Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
         let pool = Rc::new(Pool::new(address.clone(), gate));
         self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
         pool
@@ -68,6 +69,7 @@ pub(super) struct Local {
     pub(super) linger: Linger,
     pub(super) date: DateLine,
     pub(super) request_ids: RequestIds,
+    pub(super) flights: Rc<Flights>,
     /// When the program stops.
     pub(super) drain: Watch,
 }
@@ -105,7 +107,6 @@ impl Service {
     /// Answers one request. It always has an answer; failures become Matrix errors here.
     pub(super) async fn answer(&self, head: RequestHead, body: Option<RequestBody>) -> Answer {
         let serving = self.local.shared.serving.load_full();
-        let preflight = head.method() == "OPTIONS";
         let trusted = &serving.admission.trusted_proxies;
         let client = client_of(self.peer, trusted, head.fields().all("x-forwarded-for"));
         let decided = match &self.arrival {
@@ -119,13 +120,7 @@ impl Service {
             Ok(Decision::Answer(answer)) => Ok(answer),
             Err(error) => Err(error),
         };
-        let mut answer = answered.unwrap_or_else(|error| {
-            Answer::ours(match preflight && error.is_the_upstreams() {
-                // Says nothing about the homeserver's state, so it can be answered in its stead.
-                true => respond::preflight(),
-                false => respond::error(error),
-            })
-        });
+        let mut answer = answered.unwrap_or_else(|error| Answer::ours(respond::error(error)));
         if matches!(self.arrival, Arrival::Tls(_)) {
             answer.hsts.clone_from(&serving.hsts);
         }
@@ -179,34 +174,36 @@ impl Service {
             max_body: serving.limits.max_body,
             timeouts: self.timeouts,
             // Not at all for a preflight, which can be answered in the upstream's stead.
-            hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) },
+            hold: if preflight { Duration::ZERO } else { hold_limit(&serving.limits.hold, destination.class) }
+                .saturating_sub(admitted.waited()),
             drain: &self.local.drain,
         };
-        let answer = forward(head, body, pools, &forwarding).await?;
+        // Not sooner: a request that waits for its rate holds nothing else.
+        let flight = self.local.flights.take(client.into()).ok_or(ProxyError::Crowded)?;
+        let mut answer = match forward(head, body, pools, &forwarding).await {
+            // Says nothing about the homeserver's state, so it can be answered in its stead. What a site
+            // allows to whom is its own.
+            Err(error) if preflight && error.is_the_upstreams() && destination.class != Class::Site => {
+                return Ok(Answer::ours(respond::preflight()));
+            }
+            answered => answered?,
+        };
+        answer.flight = Some(flight);
         rates.settle(&admitted, answer.head.status());
         Ok(answer)
     }
 
-    /// The pools of a destination's endpoints, in the order in which they are tried. With all of them
-    /// down, the one that would stand in last: it is where the request waits.
+    /// The pools of a destination's endpoints, in the order in which they are tried: those that are up
+    /// first.
     fn pools(&self, serving: &Serving, destination: &Destination, client: IpAddr, head: &RequestHead) -> Vec<Rc<Pool>> {
-        let pool = |address: &UpstreamAddress| self.local.pools.get(address, &self.local.shared);
+        let pool = |endpoint: &ServedEndpoint| self.local.pools.get(endpoint, &self.local.shared);
         if let Some(only) = serving.only_endpoint(destination) {
             return vec![pool(only)];
         }
         let authorization: Vec<_> = head.fields().all("authorization").collect();
         let keyed = Keyed { path: head.path(), query: head.query(), client, authorization: &authorization };
-        let up = candidates(serving, destination, &keyed, &self.local.turns, |address| pool(address).state());
-        if !up.is_empty() {
-            return up.into_iter().map(|(_, address)| pool(address)).collect();
-        }
-        let all = candidates(serving, destination, &keyed, &self.local.turns, |address| EndpointState {
-            up: true,
-            ..pool(address).state()
-        });
-        let last = destination.steps.iter().last().map(|step| step.upstream);
-        let stand_in = all.into_iter().find(|(upstream, _)| Some(*upstream) == last);
-        stand_in.into_iter().map(|(_, address)| pool(address)).collect()
+        let all = candidates(serving, destination, &keyed, &self.local.turns, |endpoint| pool(endpoint).state());
+        all.into_iter().map(pool).collect()
     }
 
     fn decide_plain(&self, serving: &Serving, client: IpAddr, head: &RequestHead) -> Result<Decision, ProxyError> {

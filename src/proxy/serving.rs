@@ -8,9 +8,11 @@ use crate::config::pool::HOMESERVER;
 use crate::config::{Balance, Config, Hold, NameMap, RouteRule, RouteTarget, Server, UpstreamAddress};
 use crate::net::admit::Rules;
 use crate::tls::TlsTable;
+use crate::upstream::Check;
 use crate::upstream::balance::Seat;
 use http::HeaderValue;
 use ipnet::IpNet;
+use std::collections::HashMap;
 use std::slice;
 use std::time::Duration;
 
@@ -82,6 +84,9 @@ pub(super) struct ServedUpstream {
 pub(super) struct ServedEndpoint {
     pub address: UpstreamAddress,
     pub seat: Seat,
+    /// What shows that it is up: `/health` if it is a process of a homeserver, in whatever upstream it
+    /// is found.
+    pub check: Check,
 }
 
 /// The bounds the request path holds.
@@ -117,8 +122,9 @@ impl Serving {
         let sites = config
             .sites
             .iter()
-            .map(|site| upstreams.add(&site.host.to_string(), None, slice::from_ref(&site.upstream)))
+            .map(|site| upstreams.add(&site.host.to_string(), None, slice::from_ref(&site.upstream), Check::Connect))
             .collect();
+        upstreams.agree();
         // Never includeSubDomains: other services live on subdomains of a homeserver's name.
         let hsts = config.tls.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Self {
@@ -152,11 +158,11 @@ impl Serving {
 
 impl Serving {
     /// The one endpoint that a destination has, which is the case of a homeserver without workers.
-    pub(super) fn only_endpoint(&self, destination: &Destination) -> Option<&UpstreamAddress> {
+    pub(super) fn only_endpoint(&self, destination: &Destination) -> Option<&ServedEndpoint> {
         let mut steps = destination.steps.iter();
         let (Some(step), None) = (steps.next(), steps.next()) else { return None };
         match self.upstreams.get(step.upstream.0)?.endpoints.as_slice() {
-            [only] => Some(&only.address),
+            [only] => Some(only),
             _ => None,
         }
     }
@@ -167,17 +173,37 @@ impl Serving {
 struct Upstreams(Vec<ServedUpstream>);
 
 impl Upstreams {
-    fn add(&mut self, name: &str, server: Option<usize>, addresses: &[UpstreamAddress]) -> UpstreamId {
+    fn add(&mut self, name: &str, server: Option<usize>, addresses: &[UpstreamAddress], check: Check) -> UpstreamId {
         let endpoints =
-            addresses.iter().map(|address| ServedEndpoint { address: address.clone(), seat: Seat::of(address) });
+            addresses.iter().map(|address| ServedEndpoint { address: address.clone(), seat: Seat::of(address), check });
         self.0.push(ServedUpstream { name: name.to_owned(), server, endpoints: endpoints.collect() });
         UpstreamId(self.0.len() - 1)
     }
 
+    /// An address has one gate, so one check: that of the upstream that asks for more.
+    fn agree(&mut self) {
+        let mut checks = HashMap::new();
+        for endpoint in self.0.iter().flat_map(|upstream| &upstream.endpoints) {
+            let check = checks.entry(endpoint.address.clone()).or_insert(endpoint.check);
+            *check = endpoint.check.max(*check);
+        }
+        for endpoint in self.0.iter_mut().flat_map(|upstream| &mut upstream.endpoints) {
+            endpoint.check = checks.get(&endpoint.address).copied().unwrap_or(endpoint.check);
+        }
+    }
+
     fn server(&mut self, index: usize, server: &Server) -> ServedServer {
-        let homeserver = self.add(HOMESERVER, Some(index), slice::from_ref(&server.homeserver));
-        let pools: Vec<_> =
-            server.pools.iter().map(|pool| self.add(&pool.name, Some(index), &pool.endpoints)).collect();
+        let homeserver = self.add(HOMESERVER, Some(index), slice::from_ref(&server.homeserver), Check::Health);
+        let pools = server.pools.iter().map(|pool| {
+            // One that serves no kind of requests is some other service.
+            let check = match (pool.serves.is_empty(), pool.endpoints.len()) {
+                (true, _) => Check::Connect,
+                (false, ..=1) => Check::Health,
+                (false, _) => Check::Watch,
+            };
+            self.add(&pool.name, Some(index), &pool.endpoints, check)
+        });
+        let pools: Vec<_> = pools.collect();
         let routes = server.routes.iter().map(|rule| {
             let pool = match rule.target {
                 RouteTarget::Homeserver => None,
@@ -192,7 +218,7 @@ impl Upstreams {
         });
         let routes = routes.collect();
         let mut service = |name, address: &Option<UpstreamAddress>| {
-            address.as_ref().map(|address| self.add(name, Some(index), slice::from_ref(address)))
+            address.as_ref().map(|address| self.add(name, Some(index), slice::from_ref(address), Check::Connect))
         };
         ServedServer {
             documents: Documents::new(server),
@@ -205,5 +231,49 @@ impl Upstreams {
             public_port: server.public_host.port,
             public_host: server.public_host.host.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A gate asks `/health` where a homeserver's process answers, and nowhere else.
+    #[test]
+    fn checks() {
+        let config = r#"
+            server_name = "a.example"
+            homeserver = "http://127.0.0.1:1"
+            [mas]
+            url = "http://127.0.0.1:2"
+            [rtc]
+            jwt = "http://127.0.0.1:3"
+            [[upstream]]
+            name = "workers"
+            endpoints = ["http://127.0.0.1:4"]
+            serves = ["sync"]
+            [[upstream]]
+            name = "bridge"
+            endpoints = ["http://127.0.0.1:5", "http://127.0.0.1:4"]
+            [[site]]
+            host = "site.example"
+            upstream = "http://127.0.0.1:6"
+            [[site]]
+            host = "other.example"
+            upstream = "http://127.0.0.1:1"
+        "#;
+        let serving = Serving::new(&Config::parse(config, Path::new("t")).unwrap(), TlsTable::default());
+        let endpoints = serving.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let mut asked: Vec<_> = endpoints
+            .filter(|endpoint| endpoint.check != Check::Connect)
+            .map(|endpoint| endpoint.address.to_string())
+            .collect();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked[0].ends_with(":1") && asked[1].ends_with(":4"), "{asked:?}");
+        let site = serving.upstreams.get(serving.sites[1].0).unwrap();
+        assert_eq!(site.endpoints[0].check, Check::Health, "a site that is the homeserver");
     }
 }

@@ -5,6 +5,7 @@
 //! `/_matrix/%2e%2e/_synapse/admin` is an admin path, whatever it looks like.
 
 use super::readings::readings;
+use std::borrow::Cow;
 
 /// What may happen with a path, from open to closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +63,20 @@ impl<'a> Target<'a> {
     /// As the client wrote it.
     pub(super) fn raw(&self) -> &'a str {
         self.raw
+    }
+
+    /// As a homeserver matches it: each segment decoded by itself, so that an escaped letter makes no
+    /// difference, an escaped slash no segment, and dots resolve nothing.
+    pub(super) fn literal(&self) -> Cow<'a, str> {
+        match self.raw.contains('%') {
+            true => Cow::Owned(decode_segments(self.raw)),
+            false => Cow::Borrowed(self.raw),
+        }
+    }
+
+    /// Whether `matches` holds for any form but the raw one.
+    pub(super) fn otherwise(&self, matches: impl Fn(&str) -> bool) -> bool {
+        self.others().any(matches)
     }
 
     /// Decoded once, without dot and empty segments.
@@ -138,6 +153,24 @@ fn normalised(path: &str) -> String {
     }
     let end = if segments.is_empty() || !decoded.ends_with(['/', '\\']) { "" } else { "/" };
     format!("/{}{end}", segments.join("/"))
+}
+
+/// Percent-decoded once, but for slashes of both kinds.
+fn decode_segments(path: &str) -> String {
+    let separators = |escape: &str| ["%2f", "%5c"].iter().any(|kept| escape.eq_ignore_ascii_case(kept));
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, escape)) = rest.find('%').and_then(|at| rest.split_at_checked(at)) {
+        decoded.extend_from_slice(before.as_bytes());
+        let (escape, after) = escape.split_at_checked(3).unwrap_or((escape, ""));
+        match separators(escape) {
+            true => decoded.extend_from_slice(escape.as_bytes()),
+            false => decoded.extend_from_slice(&decode(escape.as_bytes())),
+        }
+        rest = after;
+    }
+    decoded.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Percent-decoded once; what is no escape stays.

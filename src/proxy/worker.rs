@@ -3,6 +3,7 @@
 use super::choice::Turns;
 use super::connection;
 use super::date::DateLine;
+use super::flights::Flights;
 use super::http2::Linger;
 use super::identity::RequestIds;
 use super::rates::Rates;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub commons: Arc<Commons>,
     /// How many connections there are, and whose.
     pub connections: Arc<Connections>,
+    /// How many workers share them.
+    pub workers: usize,
     /// How much of what each client has sent.
     pub rates: Rates,
 }
@@ -64,7 +67,9 @@ impl Worker {
         // Ends with the worker: whoever still sends what nobody wants is cut off then.
         let mut background = JoinSet::new();
         background.spawn_local(lingering);
+        let flights = Flights::new(self.shared.connections.most(), self.shared.workers);
         let local = Rc::new(Local {
+            flights,
             date: DateLine::new(self.shared.clock.clone()),
             shared: self.shared,
             pools: Pools::default(),

@@ -5,11 +5,17 @@ use crate::net::stream::Stream;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::sleep;
 
 /// An upstream stands on this machine or beside it: what does not answer in five seconds is down.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How soon a unix socket whose queue was full is asked again: a homeserver takes a hundred connections
+/// in that time.
+const QUEUE_FULL: Duration = Duration::from_millis(10);
 
 /// A connection that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +40,7 @@ pub(super) async fn connect(
 ) -> Result<Stream, ConnectError> {
     match address {
         UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
-        UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(UnixStream::connect(path)).await?)),
+        UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(connect_unix(path)).await?)),
         UpstreamAddress::Name(name, port) => {
             let mut failed = ConnectError::Lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
             let addresses: Vec<_> = match bounded(lookup_host((name.as_str(), *port))).await {
@@ -52,6 +58,17 @@ pub(super) async fn connect(
                 }
             }
             Err(failed)
+        }
+    }
+}
+
+/// Connects to a unix socket. Over TCP a connection waits for a place in the listener's queue; here the
+/// system says EAGAIN instead, and whoever wants to wait has to ask again.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(QUEUE_FULL).await,
+            connected => return connected,
         }
     }
 }

@@ -7,7 +7,8 @@
 //! Nothing else: a homeserver may have acted on what it received.
 //!
 //! Before each upstream stands a [`Gate`]: while the upstream is down, requests wait there, bounded,
-//! and nothing but `/health` is sent to it.
+//! and nothing but `/health` is sent to it, or nothing at all if it is no process of a homeserver
+//! ([`Check`]).
 
 pub mod balance;
 mod budget;
@@ -28,3 +29,4 @@ pub use gate::{Gate, Refused, Turn, Waiting};
 pub use outages::Commons;
 pub use outbound::{Outbound, Source};
 pub use pool::{Lease, Pool};
+pub use probe::Check;

@@ -6,9 +6,9 @@ use super::connection::{Connection, Exchange};
 use super::gate::Gate;
 use super::outbound::Source;
 use crate::config::UpstreamAddress;
+use crate::telemetry::complaint::Complaint;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,10 +26,9 @@ const MAX_IDLE: usize = 256;
 pub struct Pool {
     address: UpstreamAddress,
     gate: Rc<Gate>,
+    complaint: Complaint,
     idle: RefCell<VecDeque<Idle>>,
     busy: Cell<usize>,
-    /// Where the name led when it was last asked, for when nobody answers.
-    resolved: Cell<Option<SocketAddr>>,
 }
 
 /// A request under way at an endpoint.
@@ -58,7 +57,12 @@ struct Idle {
 impl Pool {
     /// A pool without connections.
     pub fn new(address: UpstreamAddress, gate: Rc<Gate>) -> Self {
-        Self { address, gate, idle: RefCell::default(), busy: Cell::new(0), resolved: Cell::new(None) }
+        Self { address, gate, complaint: Complaint::default(), idle: RefCell::default(), busy: Cell::new(0) }
+    }
+
+    /// For exchanges that fail: a client can provoke as many as it likes.
+    pub fn complaint(&self) -> &Complaint {
+        &self.complaint
     }
 
     /// Where requests wait while the endpoint is down.
@@ -97,7 +101,7 @@ impl Pool {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        Ok(Connection::new(connect(&self.address, &self.resolved).await?))
+        Ok(Connection::new(connect(&self.address, self.gate.resolved()).await?))
     }
 
     /// Takes back the connection of an answer that was read to its end, if it can be used again, and
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
     use crate::net::stream::Stream;
     use crate::telemetry::metrics::HoldMetrics;
-    use crate::upstream::{Commons, Outbound};
+    use crate::upstream::{Check, Commons, Outbound};
     use bytes::Bytes;
     use std::io::Write as _;
     use std::net::{Ipv4Addr, Shutdown, TcpListener};
@@ -147,7 +151,8 @@ mod tests {
         for happens in [surplus as fn(&mut _) -> _, end] {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let address = UpstreamAddress::Tcp(listener.local_addr().unwrap());
-            let gate = Gate::new(address.clone(), Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
+            let gate =
+                Gate::new(address.clone(), Check::Health, Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
             let pool = Pool::new(address, gate);
             let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (mut far, _) = listener.accept().unwrap();

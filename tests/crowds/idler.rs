@@ -197,10 +197,6 @@ impl Idler {
         let source = Ipv4Addr::new(127, 0, 7, u8::try_from(number % 128).expect("few"));
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((source, 0).into()).expect("a loopback address");
-        if !self.reads {
-            // The kernel is not to read in our stead.
-            socket.set_recv_buffer_size(4096).expect("an option");
-        }
         let socket = socket.connect(address).await.expect("somebody listens");
         let mut stream: Box<dyn Duplex> = match self.protocol {
             Protocol::Tcp => Box::new(socket),

@@ -52,8 +52,8 @@ fn three_thousand_idlers_are_gone_in_time_and_nobody_notices() {
     // This side needs as many descriptors as the other.
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).expect("its own limit");
-    let origin = Origin::start(|talk| {
-        let big = vec![b'x'; BIG];
+    let big = vec![b'x'; BIG];
+    let origin = Origin::start(move |talk| {
         loop {
             let request = talk.head()?;
             match request.target() {

@@ -282,3 +282,42 @@ fn a_held_upload_whose_client_goes_leaves_its_place() {
         }
     });
 }
+
+/// What one client provokes does not make the others wait: here `/health` is never answered.
+#[test]
+fn a_connection_broken_for_one_client_closes_nothing_for_others() {
+    let origin = Origin::start(|talk| {
+        loop {
+            let text = String::from_utf8_lossy(&talk.some()?).into_owned();
+            match text.split(' ').nth(1) {
+                Some("/health") => {
+                    talk.until_closed();
+                    return Ok(());
+                }
+                Some("/_matrix/client/v3/long") => {
+                    thread::sleep(Duration::from_millis(500));
+                    return Ok(());
+                }
+                None => return Ok(()),
+                Some(_) => talk.answer(ANSWER)?,
+            }
+        }
+    });
+    let front = Front::before(&origin);
+    http2::run(SOON * 2, async {
+        let mut client = Http2::connect(front.https(), NAME, &front.root()).await;
+        let to = |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(url(path));
+            request.body(http2::empty()).expect("a request")
+        };
+        for _ in 0..2 {
+            let broken = client.sender.send_request(to("POST", "/_matrix/client/v3/long"));
+            // Asked for while the other one is under way.
+            while client.send(to("GET", "/_matrix/client/v3/a")).await.expect("an answer").status() != 200 {}
+            assert_eq!(broken.await.expect("an answer").status(), 502);
+            let started = Instant::now();
+            assert_eq!(client.send(to("GET", "/_matrix/client/v3/b")).await.expect("an answer").status(), 200);
+            assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+        }
+    });
+}

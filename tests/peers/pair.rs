@@ -104,6 +104,8 @@ impl Side {
             network = "private"
 
             # Synapse takes its time to start when others keep the machine busy.
+            [log]
+            level = "debug"
             [limits]
             hold = {{ federation = "50s", key = "50s", client = "50s" }}
             "#,

@@ -1,6 +1,7 @@
 //! Where requests go when there is more than a homeserver: pools, routes, side services.
 
 mod balance;
+mod held;
 mod pools;
 mod services;
 mod workers_show;

@@ -1,8 +1,9 @@
 //! The authentication service and the services behind calls.
 
 use super::{ask, origins, said};
-use crate::support::front::{Front, PUBLIC, get, head, url};
-use crate::support::origin::Origin;
+use crate::support::eventually::eventually;
+use crate::support::front::{Front, PUBLIC, SOON, get, head, url};
+use crate::support::origin::{Conversation, Origin};
 
 #[test]
 fn logins_go_to_the_authentication_service() {
@@ -89,4 +90,35 @@ fn the_sfu_gets_websockets() {
     let mut other = front.raw();
     other.send(get("/_matrix/client/versions"));
     assert_eq!(other.answer().status, 200);
+}
+
+/// A site is no homeserver: what it says to `/health`, or to a host that it does not know, decides nothing.
+#[test]
+fn a_site_is_not_asked_for_its_health() {
+    let script = |talk: &mut Conversation| {
+        let text = String::from_utf8_lossy(&talk.some()?).into_owned();
+        match text.split(' ').nth(1) {
+            Some("/health") => talk.send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+            Some("/abort") | None => Ok(()),
+            Some(_) => talk.answer("site"),
+        }
+    };
+    let site = Origin::start(script);
+    let address = site.address();
+    let [main] = origins();
+    let front = Front::with(&main, &format!("[[site]]\nhost = \"hs.invalid\"\nupstream = \"{}\"\n", site.url()));
+    let ask = |path: &str| said(front.curl().send(&url(path)));
+    for _ in 0..4 {
+        assert_eq!(ask("/abort"), "502");
+        assert_eq!(ask("/"), "site");
+    }
+    drop(site);
+    for _ in 0..4 {
+        assert_eq!(ask("/"), "502");
+    }
+    let _site = Origin::start_at(address, script);
+    eventually("it is back on every worker", SOON, || {
+        let answers: Vec<_> = (0..4).map(|_| ask("/")).collect();
+        if answers.iter().all(|answer| answer == "site") { Ok(()) } else { Err(format!("{answers:?}")) }
+    });
 }

@@ -42,6 +42,10 @@ const RESETS: u32 = 80;
 /// One more every so often.
 const RESET_EVERY: Duration = Duration::from_millis(200);
 
+/// A request that is given up sooner than this after it was asked counts. One that has waited as long
+/// does not: with a hundred streams there are no more of them in a second than could be finished.
+const RAPID: Duration = Duration::from_secs(1);
+
 /// One more for each answer that was finished, and so many may be saved up: a browser that has shown
 /// hundreds of pictures may give up a screen full of others at once.
 const MAX_RESETS: u32 = 1000;
@@ -90,8 +94,8 @@ pub(super) struct Meter {
     outgoing: Frames,
     /// Whether no frame has come yet.
     fresh: bool,
-    /// Streams that were opened and are not finished.
-    live: Vec<u32>,
+    /// Streams that were opened and are not finished, and when they were opened.
+    live: Vec<(u32, Instant)>,
     /// The last stream that was opened.
     highest: u32,
     frames: Budget,
@@ -207,7 +211,7 @@ impl Meter {
             HEADERS if frame.stream > self.highest => {
                 self.highest = frame.stream;
                 if self.live.len() < MAX_LIVE {
-                    self.live.push(frame.stream);
+                    self.live.push((frame.stream, now));
                 } else {
                     self.charge(Surplus::Resets, now);
                 }
@@ -216,7 +220,12 @@ impl Meter {
             SETTINGS if frame.flags & ACK != 0 => {}
             PING if frame.flags & ACK != 0 && self.pings > 0 => self.pings -= 1,
             WINDOW_UPDATE if self.updates > 0 => self.updates -= 1,
-            RST_STREAM if self.finish(frame.stream) => self.charge(Surplus::Resets, now),
+            RST_STREAM => match self.finish(frame.stream) {
+                // Somebody lost patience, or left a page: it has cost no more than a request that was finished.
+                Some(opened) if now.saturating_duration_since(opened) >= RAPID => {}
+                Some(_) => self.charge(Surplus::Resets, now),
+                None => self.charge(Surplus::Frames, now),
+            },
             _ => self.charge(Surplus::Frames, now),
         }
     }
@@ -237,16 +246,17 @@ impl Meter {
             }
             _ => {}
         }
-        if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 && self.finish(frame.stream) {
+        if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 && self.finish(frame.stream).is_some()
+        {
             self.frames.give(FRAMES_PER_ANSWER);
             self.resets.give(1);
         }
     }
 
-    /// A stream has ended; says whether it was unfinished until now.
-    fn finish(&mut self, stream: u32) -> bool {
-        let at = self.live.iter().position(|live| *live == stream);
-        at.map(|at| self.live.swap_remove(at)).is_some()
+    /// A stream has ended; says when it began if it was unfinished until now.
+    fn finish(&mut self, stream: u32) -> Option<Instant> {
+        let at = self.live.iter().position(|(live, _)| *live == stream)?;
+        Some(self.live.swap_remove(at).1)
     }
 
     fn carried(&mut self, length: u32) {
@@ -590,6 +600,19 @@ mod tests {
         let mut meter = meter(now);
         assert_eq!(opened(&mut meter, now, Some(8), None), 80);
         assert_eq!(meter.surplus(), Some(Surplus::Resets));
+    }
+
+    #[test]
+    fn who_has_waited_may_give_up_everything() {
+        let now = Instant::now();
+        let mut meter = meter(now);
+        for stream in (1..200).step_by(2) {
+            meter.incoming(&frame(HEADERS, 5, stream, b"x"), now);
+        }
+        for stream in (1..200).step_by(2) {
+            meter.incoming(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]), now + RAPID);
+        }
+        assert_eq!(meter.surplus(), None, "a page was left while a homeserver was slow");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{Ended, Pace};
 use crate::http1::{FINAL_CHUNK, Version, write_chunk_size};
 use crate::proxy::answer::{Answer, AnswerBody, AnswerHead};
 use crate::proxy::deadline::Deadline;
+use crate::proxy::flights::Flight;
 use crate::proxy::headers;
 use crate::proxy::tunnel::Upgraded;
 use http::HeaderValue;
@@ -27,6 +28,7 @@ pub(super) struct Writing {
     until_close: bool,
     persistent: bool,
     upgraded: Option<Upgraded>,
+    _flight: Option<Flight>,
     /// The client has not taken all yet; until it has, nothing is added.
     blocked: bool,
     /// The body broke off. What there is of it is written, and no end.
@@ -36,7 +38,7 @@ pub(super) struct Writing {
 impl Writing {
     /// Puts the head into the link's buffer.
     pub(super) fn new(answer: Answer, asked: &Asked, persistent: bool, date: &HeaderValue, link: &mut Link) -> Self {
-        let Answer { head, body, hsts } = answer;
+        let Answer { head, body, hsts, flight } = answer;
         let upgraded = head.status() == 101;
         let bodiless = asked.to_head || matches!(head.status(), 100..200 | 204 | 304);
         let framing = body.length();
@@ -61,7 +63,7 @@ impl Writing {
             AnswerBody::Upgraded(upgraded) => (None, Some(*upgraded)),
             body => ((!bodiless).then_some(body), None),
         };
-        Self { body, chunked, until_close, persistent, upgraded, blocked: false, cut: false }
+        Self { body, chunked, until_close, persistent, upgraded, _flight: flight, blocked: false, cut: false }
     }
 
     /// The length that the head is to say.

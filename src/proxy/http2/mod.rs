@@ -86,7 +86,7 @@ async fn answer(
     let head = RequestHead::build(parts.method.as_str(), authority, target, lines, (complete, http1::LIMITS));
     let upload = Upload::new(incoming, service.linger());
     drop(parts);
-    let Answer { head, body, hsts } = match head {
+    let Answer { head, body, hsts, flight } = match head {
         Ok(head) => service.answer(head, (!complete).then(|| RequestBody::http2(upload, bounds))).await,
         Err(error) => Answer::ours(respond::error(ProxyError::Request(error))),
     };
@@ -109,5 +109,5 @@ async fn answer(
         response.headers_mut().entry("strict-transport-security").or_insert(hsts);
     }
     let body = if to_head { AnswerBody::Empty } else { body };
-    Ok(response.map(|()| StreamBody::new(body, executor::reading(bounds), in_flight)))
+    Ok(response.map(|()| StreamBody::new(body, executor::reading(bounds), (in_flight, flight))))
 }

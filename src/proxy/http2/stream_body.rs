@@ -2,6 +2,7 @@
 
 use crate::proxy::activity::InFlight;
 use crate::proxy::answer::AnswerBody;
+use crate::proxy::flights::Flight;
 use crate::proxy::pace::{Bounds, Pace};
 use crate::proxy::upstream_body::BodyCut;
 use bytes::Bytes;
@@ -25,12 +26,13 @@ pub(super) struct StreamBody {
     reading: Rc<Reading>,
     /// Held until the answer has been handed over.
     in_flight: InFlight,
+    _flight: Option<Flight>,
 }
 
 impl StreamBody {
-    pub(super) fn new(body: AnswerBody, reading: Rc<Reading>, in_flight: InFlight) -> Self {
+    pub(super) fn new(body: AnswerBody, reading: Rc<Reading>, (in_flight, flight): (InFlight, Option<Flight>)) -> Self {
         reading.body.replace(body);
-        Self { reading, in_flight }
+        Self { reading, in_flight, _flight: flight }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::http1::Fields;
 use crate::net::client::ClientKey;
 use crate::proxy::error::ProxyError;
 use crate::proxy::target::Target;
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// A request as far as rates look at it.
@@ -26,6 +27,14 @@ pub(in crate::proxy) struct Admitted {
     class: &'static str,
     client: ClientKey,
     origin: Option<String>,
+    waited: Duration,
+}
+
+impl Admitted {
+    /// How long it was delayed. Its sender's patience is shorter by that.
+    pub(in crate::proxy) fn waited(&self) -> Duration {
+        self.waited
+    }
 }
 
 impl Rates {
@@ -38,15 +47,18 @@ impl Rates {
         let Arriving { class, client, preflight, path, fields } = arriving;
         // A preflight is the browser's own; and as nobody signs it, it would confirm any origin.
         if preflight || !self.limits(class) {
-            return Ok(Admitted { class, client, origin: None });
+            return Ok(Admitted { class, client, origin: None, waited: Duration::ZERO });
         }
-        let origin = claimed_origin(Target::new(path).normalised(), fields.all("authorization"));
-        match self.check(Instant::now(), class, client, origin) {
-            Verdict::Pass => {}
-            Verdict::Delay(delay) => sleep(delay).await,
+        let origin = claimed_origin(&Target::new(path).literal(), fields.all("authorization"));
+        let waited = match self.check(Instant::now(), class, client, origin) {
+            Verdict::Pass => Duration::ZERO,
+            Verdict::Delay(delay) => {
+                sleep(delay).await;
+                delay
+            }
             Verdict::Refuse { retry_after } => return Err(ProxyError::Limited { retry_after }),
-        }
-        Ok(Admitted { class, client, origin: origin.map(str::to_owned) })
+        };
+        Ok(Admitted { class, client, origin: origin.map(str::to_owned), waited })
     }
 
     /// The homeserver has answered a request that was let in.
@@ -61,7 +73,6 @@ mod tests {
     use crate::config::Rate;
     use crate::http1::{Limits, RequestHead};
     use std::net::IpAddr;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn waits_refusals_and_answers() {

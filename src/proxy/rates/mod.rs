@@ -31,7 +31,7 @@ mod table;
 pub(super) use admission::Arriving;
 
 use crate::config::Rate;
-use crate::matrix::authorization::x_matrix_origin;
+use crate::matrix::authorization::{is_x_matrix, x_matrix_origin};
 use crate::net::client::ClientKey;
 use std::time::Duration;
 use table::Table;
@@ -154,12 +154,15 @@ fn harder(one: Verdict, other: Verdict) -> Verdict {
 
 /// The server that a federation request claims to come from, unless nobody verifies it there. `path` is
 /// the decoded one, which the homeserver acts on.
-fn claimed_origin<'h>(path: &str, mut authorization: impl Iterator<Item = &'h [u8]>) -> Option<&'h str> {
+fn claimed_origin<'h>(path: &str, authorization: impl Iterator<Item = &'h [u8]>) -> Option<&'h str> {
     let endpoint = path.strip_prefix("/_matrix/federation/")?.split('/').nth(1)?;
     if UNSIGNED.contains(&endpoint) {
         return None;
     }
-    authorization.find_map(x_matrix_origin)
+    // Servers differ in which of several lines they verify.
+    let mut claims = authorization.filter(|line| is_x_matrix(line));
+    let (claim, None) = (claims.next()?, claims.next()) else { return None };
+    x_matrix_origin(claim)
 }
 
 #[cfg(test)]
@@ -294,5 +297,8 @@ mod tests {
             assert_eq!(claimed_origin(path, lines.into_iter()), expected, "{path}");
         }
         assert_eq!(claimed_origin("/_matrix/federation/v1/send/1", std::iter::empty()), None);
+        // Which of two is verified is the homeserver's secret.
+        let two = [&b"X-Matrix origin=a.example,key=k,sig=s"[..], b"x-matrix origin=b.example,key=k,sig=s"];
+        assert_eq!(claimed_origin("/_matrix/federation/v1/send/1", two.into_iter()), None);
     }
 }

@@ -1,9 +1,15 @@
+use super::keeper::PROBE_INTERVAL;
+use super::watcher::{IN_USE, WATCH_INTERVAL};
 use super::*;
+use crate::net::client::ClientKey;
+use crate::upstream::connect::ConnectError;
+use crate::upstream::pace::TICK;
 use proptest::prelude::*;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::task::LocalSet;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 /// A gate before an endpoint whose `/health` says what the test sets.
 struct Bench {
@@ -32,6 +38,10 @@ fn waiting(seconds: u64) -> Waiting {
 
 impl Bench {
     fn new() -> Rc<Self> {
+        Self::checked(Check::Health)
+    }
+
+    fn checked(check: Check) -> Rc<Self> {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let (verdict, asked) = (Rc::new(RefCell::new(Verdict::Healthy)), Rc::<Cell<u32>>::default());
         let (says, counts) = (Rc::clone(&verdict), Rc::clone(&asked));
@@ -44,7 +54,8 @@ impl Bench {
             })
         };
         let address = UpstreamAddress::Name("hs".to_owned(), 8008);
-        let gate = Gate::asking(address, Arc::clone(&commons), Arc::clone(&metrics), Box::new(ask));
+        let gate =
+            Gate::asking((address, Rc::default()), (check, Box::new(ask)), Arc::clone(&commons), Arc::clone(&metrics));
         Rc::new(Self { gate, verdict, asked, commons, metrics, gone: Rc::default(), tasks: RefCell::default() })
     }
 
@@ -217,6 +228,45 @@ fn a_suspicion_costs_no_request() {
 }
 
 #[test]
+fn an_endpoint_that_answers_others_is_not_suspected() {
+    run(async {
+        let bench = Bench::new();
+        let (mut broken, mut other) = (bench.gate.turn(waiting(20)), bench.gate.turn(waiting(20)));
+        for turn in [&mut broken, &mut other] {
+            turn.come().await.unwrap();
+            turn.connected();
+        }
+        other.answered();
+        broken.broke_unanswered();
+        assert!(bench.gate.is_open());
+        // An answer from before it began says nothing.
+        broken.connected();
+        broken.broke_unanswered();
+        assert_eq!(bench.gate.health(), Health::Suspect);
+        drop(broken);
+        bench.assert_clean_after_settling().await;
+    });
+}
+
+/// Its `/health`, if it has one, would say nothing of the request.
+#[test]
+fn a_close_is_no_suspicion_where_nobody_is_asked() {
+    run(async {
+        let bench = Bench::checked(Check::Connect);
+        *bench.verdict.borrow_mut() = down();
+        let mut broken = bench.gate.turn(waiting(0));
+        broken.come().await.unwrap();
+        broken.connected();
+        broken.broke_unanswered();
+        drop(broken);
+        assert!(bench.gate.is_open());
+        bench.go_down().await;
+        bench.come_up();
+        bench.assert_clean_after_settling().await;
+    });
+}
+
+#[test]
 fn a_container_proxy_without_its_backend_is_down() {
     run(async {
         let bench = Bench::new();
@@ -266,12 +316,72 @@ fn a_probe_that_hangs_is_a_failed_one() {
     run(async {
         let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
         let ask = || -> LocalBoxFuture<'static, Verdict> { Box::pin(std::future::pending()) };
-        let gate = Gate::asking(UpstreamAddress::Name("hs".to_owned(), 1), commons, metrics, Box::new(ask));
+        let gate = Gate::asking(
+            (UpstreamAddress::Name("hs".to_owned(), 1), Rc::default()),
+            (Check::Health, Box::new(ask)),
+            commons,
+            metrics,
+        );
         gate.turn(waiting(20)).broke_unanswered();
-        sleep(probe::LIMIT / 2).await;
+        sleep(probe::WHOLE / 2).await;
         assert_eq!(gate.health(), Health::Suspect);
-        sleep(probe::LIMIT).await;
+        sleep(probe::WHOLE).await;
         assert!(gate.health().is_down());
+    });
+}
+
+/// A homeserver under load answers late, and has an outage no more than one that answers at once.
+#[test]
+fn a_slow_answer_is_an_answer() {
+    run(async {
+        let (commons, metrics) = (Arc::new(Commons::new()), Arc::new(HoldMetrics::default()));
+        let asking = Rc::<Cell<u32>>::default();
+        let count = Rc::clone(&asking);
+        let ask = move || -> LocalBoxFuture<'static, Verdict> {
+            let count = Rc::clone(&count);
+            count.set(count.get() + 1);
+            Box::pin(async move {
+                assert_eq!(count.get(), 1, "one at a time");
+                sleep(Duration::from_secs(4)).await;
+                Verdict::Healthy
+            })
+        };
+        let address = UpstreamAddress::Name("hs".to_owned(), 1);
+        let gate = Gate::asking((address, Rc::default()), (Check::Health, Box::new(ask)), commons, metrics);
+        gate.turn(waiting(20)).broke_unanswered();
+        let started = Instant::now();
+        gate.turn(waiting(20)).come().await.unwrap();
+        assert_eq!((started.elapsed().as_secs(), asking.get()), (4, 1));
+        assert_eq!(gate.metrics.counts().held, 1);
+    });
+}
+
+/// Two failures in a row take an endpoint out of rotation, one does not, and nobody asks for nobody.
+#[test]
+fn an_endpoint_in_use_is_looked_after() {
+    run(async {
+        let bench = Bench::checked(Check::Watch);
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(bench.asked.get(), 0, "nobody has come yet");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), 1, "at once");
+        *bench.verdict.borrow_mut() = down();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open(), "one failure is a moment's");
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.health().is_down() && bench.asked.get() >= 3);
+        bench.come_up();
+        sleep(WATCH_INTERVAL).await;
+        assert!(bench.gate.is_open());
+        sleep(IN_USE).await;
+        let asked = bench.asked.get();
+        sleep(IN_USE).await;
+        assert_eq!(bench.asked.get(), asked, "nobody comes any more");
+        bench.gate.turn(waiting(0)).come().await.unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.asked.get(), asked + 1);
+        bench.assert_clean();
     });
 }
 
@@ -354,7 +464,7 @@ fn down_again_mid_release() {
 async fn find_nobody(turns: &mut [Turn]) -> usize {
     let mut count = 0;
     for turn in turns {
-        if matches!(&turn.hold.as_ref().unwrap().place, Place::Queued(woken) if !woken.is_empty()) {
+        if turn.hold.as_ref().unwrap().stands[0].was_let_go() {
             turn.come().await.unwrap();
             assert!(turn.connect_failed(&refused()));
             count += 1;
@@ -441,6 +551,161 @@ fn the_keeper_ends_with_the_gate() {
         sleep(Duration::from_secs(5)).await;
         assert_eq!(asked.get(), before);
     });
+}
+
+/// A request before two gates, and how both stand.
+async fn before_both() -> (Rc<Bench>, Rc<Bench>, Turn) {
+    let (one, two) = (Bench::new(), Bench::new());
+    one.go_down().await;
+    two.go_down().await;
+    let mut turn = one.gate.turn(waiting(20)).or_through(vec![Rc::clone(&two.gate)]);
+    assert!(timeout(Duration::from_secs(1), turn.come()).await.is_err(), "it waits at both");
+    assert_eq!((one.gate.inner.borrow().queue.len(), two.gate.inner.borrow().queue.len()), (1, 1));
+    assert_eq!((one.commons.budget.in_use(), two.commons.budget.in_use()), ((1, 1000, 1), (0, 0, 0)), "one room");
+    (one, two, turn)
+}
+
+const ONE_SAVED: HoldCounts = HoldCounts { held: 1, saved: 1, lost: 0, left: 0, refused: 0 };
+
+#[test]
+fn whoever_is_back_first_gets_it() {
+    for second in [false, true] {
+        run(async {
+            let (one, two, mut turn) = before_both().await;
+            let back = if second { &two } else { &one };
+            back.come_up();
+            let started = Instant::now();
+            turn.come().await.unwrap();
+            assert!(started.elapsed() <= PROBE_INTERVAL * 2);
+            assert!(Rc::ptr_eq(turn.gate(), &back.gate));
+            turn.connected();
+            assert_eq!(
+                one.gate.inner.borrow().queue.len() + two.gate.inner.borrow().queue.len(),
+                0,
+                "it waits nowhere"
+            );
+            turn.answered();
+            one.come_up();
+            two.come_up();
+            one.assert_clean_after_settling().await;
+            two.assert_clean();
+            assert_eq!((one.metrics.counts(), two.metrics.counts()), (ONE_SAVED, HoldCounts::default()), "once");
+        });
+    }
+}
+
+#[test]
+fn it_waits_on_at_both_after_a_failed_connect() {
+    run(async {
+        let (one, two, mut turn) = before_both().await;
+        let started = Instant::now();
+        two.come_up();
+        turn.come().await.unwrap();
+        *two.verdict.borrow_mut() = down();
+        assert!(turn.connect_failed(&refused()));
+        assert!(timeout(Duration::from_secs(1), turn.come()).await.is_err());
+        assert_eq!((one.gate.inner.borrow().queue.len(), two.gate.inner.borrow().queue.len()), (1, 1));
+        assert_eq!(turn.come().await, Err(Refused::Over));
+        assert_eq!(started.elapsed().as_secs(), 19, "the deadline is the first one");
+        drop(turn);
+        one.assert_clean();
+        two.assert_clean();
+        assert_eq!(one.metrics.counts(), HoldCounts { held: 1, lost: 1, ..HoldCounts::default() });
+    });
+}
+
+/// Both are back in the same moment: the place at the other one is free at once.
+#[test]
+fn a_place_that_is_not_needed_is_passed_on() {
+    run(async {
+        let (one, two, mut turn) = before_both().await;
+        one.come_up();
+        two.come_up();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((one.gate.inner.borrow().on_the_way, two.gate.inner.borrow().on_the_way), (1, 1));
+        turn.come().await.unwrap();
+        assert!(Rc::ptr_eq(turn.gate(), &one.gate), "in the order of trial");
+        turn.connected();
+        assert_eq!(two.gate.inner.borrow().on_the_way, 0);
+        drop(turn);
+        one.assert_clean_after_settling().await;
+        two.assert_clean();
+        assert_eq!(one.metrics.counts(), ONE_SAVED);
+    });
+}
+
+#[test]
+fn who_leaves_or_gives_up_leaves_both() {
+    for give_up in [false, true] {
+        run(async {
+            let (one, two, mut turn) = before_both().await;
+            if give_up {
+                assert_eq!(turn.give_up(), Err(Refused::Over));
+            }
+            drop(turn);
+            let ended = if give_up { one.metrics.lost.get() } else { one.metrics.left.get() };
+            assert_eq!(ended, 1);
+            one.assert_clean();
+            two.assert_clean();
+        });
+    }
+}
+
+/// One endpoint's socket may not be opened: that is no outage, and the other one is waited for.
+#[test]
+fn it_goes_on_without_a_gate_that_is_no_use() {
+    run(async {
+        let denied = ConnectError::Refused(io::ErrorKind::PermissionDenied.into());
+        let (one, two, mut turn) = before_both().await;
+        one.come_up();
+        turn.come().await.unwrap();
+        assert!(turn.connect_failed(&denied));
+        assert!(timeout(Duration::from_secs(1), turn.come()).await.is_err());
+        two.come_up();
+        turn.come().await.unwrap();
+        assert!(Rc::ptr_eq(turn.gate(), &two.gate));
+        assert!(!turn.connect_failed(&denied));
+        drop(turn);
+        one.assert_clean_after_settling().await;
+        two.assert_clean();
+
+        // Nor has it to wait first.
+        let three = Bench::new();
+        let mut turn = three.gate.turn(waiting(20)).or_through(vec![Rc::clone(&two.gate)]);
+        turn.come().await.unwrap();
+        assert!(turn.connect_failed(&denied));
+        turn.come().await.unwrap();
+        assert!(Rc::ptr_eq(turn.gate(), &two.gate) && !turn.connect_failed(&denied));
+    });
+}
+
+/// An idle connection had seemed to do after the wait, and the fresh one is refused.
+#[test]
+fn what_was_not_written_goes_to_the_other_or_waits_for_both() {
+    for other_is_up in [false, true] {
+        run(async {
+            let (one, two, mut turn) = before_both().await;
+            two.come_up();
+            turn.come().await.unwrap();
+            turn.connected();
+            *two.verdict.borrow_mut() = down();
+            if other_is_up {
+                one.come_up();
+                sleep(PROBE_INTERVAL * 2).await;
+            }
+            assert!(turn.connect_failed(&refused()));
+            assert_eq!(timeout(Duration::ZERO, turn.come()).await.is_ok(), other_is_up);
+            one.come_up();
+            turn.come().await.unwrap();
+            assert!(Rc::ptr_eq(turn.gate(), &one.gate));
+            turn.connected();
+            turn.answered();
+            two.come_up();
+            one.assert_clean_after_settling().await;
+            two.assert_clean();
+            assert_eq!(one.metrics.counts().saved, if other_is_up { 1 } else { 2 });
+        });
+    }
 }
 
 /// What befalls requests and endpoint at random.
