@@ -39,9 +39,9 @@ pub(super) enum HoldGroup {
     Client,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for rates and the hold, which ask for names and groups"))]
 impl Class {
     /// Every class, in the order of the reference.
+    #[cfg(test)]
     pub(super) const ALL: [Self; 10] = [
         Self::Federation,
         Self::Key,
@@ -69,11 +69,6 @@ impl Class {
             Self::Rtc => "rtc",
             Self::Site => "site",
         }
-    }
-
-    /// The class with this name.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 
     /// How it waits; `None` does not wait, since no homeserver is asked.
@@ -168,14 +163,6 @@ mod tests {
         ] {
             assert_eq!(Class::of(path), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn names_lead_back() {
-        for class in Class::ALL {
-            assert_eq!(Class::parse(class.as_str()), Some(class));
-        }
-        assert_eq!(Class::parse("Login"), None);
     }
 
     #[test]
