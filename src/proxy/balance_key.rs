@@ -3,6 +3,7 @@
 use super::query::{decoded, parameter};
 use crate::config::Balance;
 use crate::matrix::authorization::{bearer_token, x_matrix_origin};
+use crate::net::client::ClientKey;
 use crate::upstream::balance::Pick;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -70,9 +71,9 @@ fn room(path: &str) -> Option<Cow<'_, [u8]>> {
 
 /// IPv4, or the /64 that one subscriber has of IPv6.
 fn address(client: IpAddr) -> Cow<'static, [u8]> {
-    Cow::Owned(match client.to_canonical() {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
+    Cow::Owned(match ClientKey::from(client) {
+        ClientKey::V4(address) => address.octets().to_vec(),
+        ClientKey::V6(prefix) => prefix.to_be_bytes().to_vec(),
     })
 }
 

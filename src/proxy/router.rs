@@ -8,6 +8,7 @@ use super::services::Service;
 use super::serving::{ServedRoute, ServedServer, Serving};
 use super::target::{Access, Target};
 use crate::matrix::Host;
+use crate::net::admit::contains;
 use http::HeaderValue;
 use std::net::IpAddr;
 
@@ -58,8 +59,7 @@ fn route_server<'a>(
     }
     let target = Target::new(asked.path);
     let access = target.access();
-    let stranger =
-        target.is_admin() && !serving.limits.admin_allow.iter().any(|network| network.contains(&asked.client));
+    let stranger = target.is_admin() && !contains(&serving.limits.admin_allow, asked.client);
     if stranger {
         // A form that is neither public nor admin is nobody's, and no route makes it somebody's.
         let closed = access == Access::Closed;
