@@ -164,13 +164,13 @@ impl Service {
         let admitted = rates.admit(arriving).await?;
         let trusted = &serving.admission.trusted_proxies;
         let given = given_request_id(self.peer, trusted, head.fields().all("x-request-id"));
-        let request_id = given.map_or_else(|| self.local.request_ids.fresh().to_vec(), <[u8]>::to_vec);
+        let (given, fresh) = (given.map(<[u8]>::to_vec), self.local.request_ids.fresh());
         let pools = self.pools(serving, &destination, client, &head);
         let forwarding = Forwarding {
             client,
             host,
             strip: destination.strip,
-            request_id: &request_id,
+            request_id: given.as_deref().unwrap_or(&fresh),
             max_body: serving.limits.max_body,
             timeouts: self.timeouts,
             // Not at all for a preflight, which can be answered in the upstream's stead.
