@@ -44,7 +44,7 @@ async fn speak(admitted: Admitted, role: Role, local: Rc<Local>, mut drain: Watc
     let Admitted { stream, client, time, permit: _permit } = admitted;
     if role == Role::Http {
         let service = Service::new(local, client.ip(), Arrival::Plain);
-        return Ok(http1::serve(Downstream::Plain(Counted::new(stream)), Rc::new(service), drain).await?);
+        return Ok(http1::serve(Downstream::Right(Counted::new(stream)), Rc::new(service), drain).await?);
     }
     let serving = local.shared.serving.load_full();
     let handshake = tokio::select! {
@@ -55,7 +55,7 @@ async fn speak(admitted: Admitted, role: Role, local: Rc<Local>, mut drain: Watc
     let Some(handshake) = handshake else { return Ok(()) };
     drop(serving);
     let service = Rc::new(Service::new(local, client.ip(), Arrival::Tls(handshake.name)));
-    let stream = Downstream::Tls(Box::new(handshake.stream));
+    let stream = Downstream::Left(Box::new(handshake.stream));
     // By what ALPN agreed on, never by sniffing.
     match handshake.http2 {
         true => http2::serve(stream, service, drain).await?,

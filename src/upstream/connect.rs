@@ -40,7 +40,7 @@ pub(super) async fn connect(
 ) -> Result<Stream, ConnectError> {
     match address {
         UpstreamAddress::Tcp(address) => bounded(TcpStream::connect(*address)).await.and_then(tcp),
-        UpstreamAddress::Unix(path) => Ok(Stream::Unix(bounded(connect_unix(path)).await?)),
+        UpstreamAddress::Unix(path) => Ok(Stream::Right(bounded(connect_unix(path)).await?)),
         UpstreamAddress::Name(name, port) => {
             let mut failed = ConnectError::Lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
             let addresses: Vec<_> = match bounded(lookup_host((name.as_str(), *port))).await {
@@ -82,5 +82,5 @@ async fn bounded<T>(connecting: impl Future<Output = io::Result<T>>) -> Result<T
 
 fn tcp(stream: TcpStream) -> Result<Stream, ConnectError> {
     stream.set_nodelay(true)?;
-    Ok(Stream::Tcp(stream))
+    Ok(Stream::Left(stream))
 }

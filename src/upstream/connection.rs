@@ -6,7 +6,7 @@
 use super::outbound::{Outbound, PumpError, Source};
 use crate::http1::{Decoded, Decoder, Malformed, ResponseError, ResponseHead};
 use crate::net::incoming::Incoming;
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, has_nothing_to_read, try_read};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
@@ -87,13 +87,13 @@ impl Connection {
     /// Whether nothing has happened on it since its last exchange, as far as the runtime has been told.
     /// Costs no system call unless something has.
     pub(super) fn is_quiet(&self) -> bool {
-        self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        try_read(&self.stream, &mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The same, and asks the kernel: the runtime is told once a turn, and a request that cannot be sent
     /// again deserves a system call.
     pub(super) fn is_surely_quiet(&self) -> bool {
-        self.is_quiet() && self.stream.has_nothing_to_read()
+        self.is_quiet() && has_nothing_to_read(&self.stream)
     }
 
     /// Sends a request and waits for the head of its answer. `request` is empty once its last byte is
@@ -264,7 +264,7 @@ mod tests {
         let (far, _) = listener.accept().unwrap();
         let body = Refused { pieces: 0, far: Some(far) };
         let mut request = Some(Outbound::new(b"POST / HTTP/1.1\r\n\r\n".to_vec(), Some(body), false));
-        let sent = Connection::new(Stream::Tcp(near)).exchange(&mut request, false).await;
+        let sent = Connection::new(Stream::Left(near)).exchange(&mut request, false).await;
         let (head, mut exchange) = sent.map_err(|error| format!("{error:?}")).unwrap();
         assert_eq!(head.status(), 413);
         let body = poll_fn(|cx| exchange.poll_data(u64::MAX, cx)).await;

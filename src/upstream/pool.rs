@@ -156,7 +156,7 @@ mod tests {
             let pool = Pool::new(address, gate);
             let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (mut far, _) = listener.accept().unwrap();
-            let mut connection = Connection::new(Stream::Tcp(near));
+            let mut connection = Connection::new(Stream::Left(near));
             for _ in 0..2 {
                 far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
                 let mut request = Some(Outbound::<Nothing>::new(b"GET / HTTP/1.1\r\n\r\n".to_vec(), None, false));

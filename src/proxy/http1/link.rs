@@ -154,6 +154,7 @@ pub(in crate::proxy) struct Gone;
 mod tests {
     use super::*;
     use crate::net::counted::Counted;
+    use crate::proxy::downstream::written;
     use std::future::poll_fn;
     use std::io::Write as _;
     use tokio::net::TcpStream;
@@ -163,16 +164,16 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut far, _) = listener.accept().unwrap();
-        let mut link = Link::new(Downstream::Plain(Counted::new(near)));
+        let mut link = Link::new(Downstream::Right(Counted::new(near)));
         for answered in [false, true] {
-            let before = link.stream.written();
+            let before = written(&link.stream);
             link.begin_body(Framing::Length(4), true);
             if answered {
                 link.begin_answer();
             }
             let waits = poll_fn(|cx| Poll::Ready(link.poll_body(cx).is_pending())).await;
             assert!(waits && link.outgoing.is_empty());
-            let asked = link.stream.written() - before;
+            let asked = written(&link.stream) - before;
             assert_eq!(asked, if answered { 0 } else { GO_ON.len() as u64 });
             assert_eq!(link.can_be_read(), !answered, "what was not asked for does not come");
             far.write_all(b"body").unwrap();

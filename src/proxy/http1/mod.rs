@@ -17,7 +17,7 @@ pub(super) use link::{BodyError, Link};
 use super::answer::Answer;
 use super::body::RequestBody;
 use super::deadline::Deadline;
-use super::downstream::Downstream;
+use super::downstream::{Downstream, abort};
 use super::error::ProxyError;
 use super::pace::Pace;
 use super::respond;
@@ -200,7 +200,7 @@ impl Connection {
             Err(ended) => {
                 // Its end would look like the end of the body.
                 if writing.needs_reset() {
-                    self.link.borrow().stream.abort();
+                    abort(&self.link.borrow().stream);
                 }
                 return Err(ended);
             }

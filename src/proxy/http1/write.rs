@@ -5,6 +5,7 @@ use super::{Ended, Pace};
 use crate::http1::{FINAL_CHUNK, Version, write_chunk_size};
 use crate::proxy::answer::{Answer, AnswerBody, AnswerHead};
 use crate::proxy::deadline::Deadline;
+use crate::proxy::downstream::written;
 use crate::proxy::flights::Flight;
 use crate::proxy::headers;
 use crate::proxy::tunnel::Upgraded;
@@ -96,10 +97,10 @@ impl Writing {
     ) -> Poll<Result<Option<Upgraded>, Ended>> {
         loop {
             let waits_for_upstream = !self.blocked && self.gather(link, cx);
-            let before = link.borrow().stream.written();
+            let before = written(&link.borrow().stream);
             let flushed = link.borrow_mut().poll_flush(cx);
             // What TLS keeps in a buffer of its own has not moved.
-            let moved = link.borrow().stream.written().wrapping_sub(before);
+            let moved = written(&link.borrow().stream).wrapping_sub(before);
             if moved > 0 {
                 pace.moved(usize::try_from(moved).unwrap_or(usize::MAX));
             }

@@ -16,7 +16,7 @@ pub(super) use upload::Upload;
 use super::activity::{Activity, InFlight};
 use super::answer::{Answer, AnswerBody, AnswerHead};
 use super::body::RequestBody;
-use super::downstream::Downstream;
+use super::downstream::{Downstream, written};
 use super::error::ProxyError;
 use super::frames::Metered;
 use super::headers;
@@ -54,7 +54,7 @@ const SEND_BUFFER: usize = 32 * 1024;
 pub(super) async fn serve(stream: Downstream, service: Rc<Service>, drain: Watch) -> Result<(), hyper::Error> {
     let timeouts = service.timeouts();
     let activity = Activity::new(timeouts.header, timeouts.idle, timeouts.pace);
-    let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity), Downstream::written));
+    let stream = TokioIo::new(Metered::new(stream, Rc::clone(&activity), written));
     let mut builder = http2::Builder::new(LocalExecutor { bounds: timeouts.pace });
     builder
         .timer(TokioTimer::new())
