@@ -5,21 +5,34 @@
 //! two files could be torn apart by a crash. A load that fails is never "not found": whoever took
 //! it for that would order a second certificate or overwrite an account.
 
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a kind of store does. Keys are relative paths with `/` between their parts.
+///
+/// A directory and the memory implement it here; a database for several machines would be another.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// The content of `key`, or `None` when there is certainly none.
+    fn load(&self, key: &str) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>>;
+    /// Replaces the content of `key`, atomically and durably.
+    fn store(&self, key: &str, content: Vec<u8>) -> BoxFuture<'_, io::Result<()>>;
+    /// Removes `key`; one that is not there is no error.
+    fn remove(&self, key: &str) -> BoxFuture<'_, io::Result<()>>;
+    /// Gives `key` another name.
+    fn rename(&self, key: &str, to: &str) -> BoxFuture<'_, io::Result<()>>;
+    /// Where `key` is, for messages.
+    fn describe(&self, key: &str) -> String;
+}
 
 /// Where state is kept.
 #[derive(Clone, Debug)]
-pub enum Store {
-    /// Files below a directory.
-    Directory(PathBuf),
-    /// Nowhere: gone with the process, as `demo` wants it.
-    Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>),
-}
+pub struct Store(Arc<dyn Backend>);
 
 /// An operation on the store that failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,85 +57,142 @@ impl Store {
             // Its files are 0600 all the same; the names of the folder's files are no secret.
             tracing::debug!(path = %path.display(), mode = %format!("{:o}", mode & 0o7777), "the state directory is open to others");
         }
-        Ok(Self::Directory(path.to_owned()))
+        Ok(Self::existing(path))
     }
 
-    /// A store in memory.
+    /// The state directory as it is, for a look: nothing is created.
+    pub fn existing(path: &Path) -> Self {
+        Self::new(Directory(path.to_owned()))
+    }
+
+    /// A store in memory, gone with the process, as `demo` wants it.
     pub fn memory() -> Self {
-        Self::Memory(Arc::default())
+        Self::new(Memory::default())
+    }
+
+    /// A store of another kind.
+    pub fn new(backend: impl Backend + 'static) -> Self {
+        Self(Arc::new(backend))
     }
 
     /// The content of `key`, or `None` when there is none.
     pub async fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Directory(root) => {
-                let path = file(root, key);
-                blocking("read", path, |path| match std::fs::read(path) {
-                    Ok(content) => Ok(Some(content)),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(error),
-                })
-                .await
-            }
-            Self::Memory(entries) => Ok(entries.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()),
-        }
+        self.0.load(key).await.map_err(|source| self.failed("read", key, source))
     }
 
     /// Replaces the content of `key`, atomically and durably.
     pub async fn store(&self, key: &str, content: &[u8]) -> Result<(), StoreError> {
-        match self {
-            Self::Directory(root) => {
-                let content = content.to_vec();
-                blocking("write", file(root, key), move |path| write_atomically(path, &content)).await
-            }
-            Self::Memory(entries) => {
-                let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
-                entries.insert(key.to_owned(), content.to_vec());
-                Ok(())
-            }
-        }
+        self.0.store(key, content.to_vec()).await.map_err(|source| self.failed("write", key, source))
+    }
+
+    /// Removes `key`; one that is not there is no error.
+    pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        self.0.remove(key).await.map_err(|source| self.failed("remove", key, source))
     }
 
     /// Sets `key` aside under another name, for a person to look at, so that it is made anew.
     pub async fn set_aside(&self, key: &str) -> Result<(), StoreError> {
-        match self {
-            Self::Directory(root) => {
-                blocking("set aside", file(root, key), |path| {
-                    let mut aside = path.as_os_str().to_owned();
-                    aside.push(".damaged");
-                    std::fs::rename(path, aside)
-                })
-                .await
-            }
-            Self::Memory(entries) => {
-                entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-                Ok(())
-            }
-        }
+        let aside = format!("{key}.damaged");
+        self.0.rename(key, &aside).await.map_err(|source| self.failed("set aside", key, source))
     }
 
     /// Where `key` is, for messages.
     pub fn describe(&self, key: &str) -> String {
-        match self {
-            Self::Directory(root) => file(root, key).display().to_string(),
-            Self::Memory(_) => format!("memory:{key}"),
-        }
+        self.0.describe(key)
+    }
+
+    fn failed(&self, operation: &'static str, key: &str, source: io::Error) -> StoreError {
+        StoreError { operation, path: self.describe(key), source }
     }
 }
 
-fn file(root: &Path, key: &str) -> PathBuf {
-    root.join(key)
+/// Files below a directory.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn file(&self, key: &str) -> PathBuf {
+        self.0.join(key)
+    }
 }
 
-async fn blocking<T: Send + 'static>(
-    operation: &'static str,
+impl Backend for Directory {
+    fn load(&self, key: &str) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
+        blocking(self.file(key), |path| match std::fs::read(path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn store(&self, key: &str, content: Vec<u8>) -> BoxFuture<'_, io::Result<()>> {
+        blocking(self.file(key), move |path| write_atomically(path, &content))
+    }
+
+    fn remove(&self, key: &str) -> BoxFuture<'_, io::Result<()>> {
+        blocking(self.file(key), |path| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+    }
+
+    fn rename(&self, key: &str, to: &str) -> BoxFuture<'_, io::Result<()>> {
+        let to = self.file(to);
+        blocking(self.file(key), move |path| std::fs::rename(path, to))
+    }
+
+    fn describe(&self, key: &str) -> String {
+        self.file(key).display().to_string()
+    }
+}
+
+/// Entries of one process.
+#[derive(Debug, Default)]
+struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for Memory {
+    fn load(&self, key: &str) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
+        let found = self.lock().get(key).cloned();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn store(&self, key: &str, content: Vec<u8>) -> BoxFuture<'_, io::Result<()>> {
+        self.lock().insert(key.to_owned(), content);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove(&self, key: &str) -> BoxFuture<'_, io::Result<()>> {
+        self.lock().remove(key);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn rename(&self, key: &str, to: &str) -> BoxFuture<'_, io::Result<()>> {
+        let mut entries = self.lock();
+        if let Some(content) = entries.remove(key) {
+            entries.insert(to.to_owned(), content);
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn describe(&self, key: &str) -> String {
+        format!("memory:{key}")
+    }
+}
+
+fn blocking<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    let shown = path.display().to_string();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
-    result.map_err(|source| StoreError { operation, path: shown, source })
+) -> BoxFuture<'static, io::Result<T>> {
+    Box::pin(async move {
+        let done = tokio::task::spawn_blocking(move || work(&path)).await;
+        done.unwrap_or_else(|error| Err(io::Error::other(error)))
+    })
 }
 
 /// Replaces `path` with `content`: readers see the old or the new, never a part.

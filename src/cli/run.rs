@@ -81,7 +81,7 @@ pub(super) fn validate(config: &Config) -> u8 {
 
 /// Prints the internal CA's root.
 pub(super) fn root(config: &Config) -> u8 {
-    let store = Store::Directory(config.state_dir.clone());
+    let store = Store::existing(&config.state_dir);
     match control_plane(internal::stored_root(&store, &config.names.certificate_names())) {
         Ok(Ok(Some(root))) => {
             print(&root);
