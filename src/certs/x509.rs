@@ -3,9 +3,11 @@
 
 use crate::clock::Timestamp;
 use crate::matrix::Host;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
 /// The facts about one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub struct Facts {
     pub subject_der: Vec<u8>,
     /// The issuer's name as DER, to follow a chain.
     pub issuer_der: Vec<u8>,
+    /// What RFC 9773 §4.1 calls the certificate: its issuer's key identifier and its serial number,
+    /// base64url with a dot between. `None` where the issuer gives its key no identifier.
+    pub renewal_id: Option<String>,
 }
 
 /// A name in a certificate.
@@ -88,7 +93,17 @@ pub fn facts(der: &[u8]) -> Result<Facts, Unreadable> {
         subject: certificate.subject().to_string(),
         subject_der: certificate.subject().as_raw().to_vec(),
         issuer_der: certificate.issuer().as_raw().to_vec(),
+        renewal_id: renewal_id(&certificate),
     })
+}
+
+fn renewal_id(certificate: &X509Certificate<'_>) -> Option<String> {
+    let issuer = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(issuer) => issuer.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    let encode = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    Some(format!("{}.{}", encode(issuer.0), encode(certificate.raw_serial())))
 }
 
 fn name(name: &GeneralName<'_>) -> Option<CertificateName> {

@@ -98,6 +98,11 @@ pub enum Challenge {
 }
 
 impl Challenge {
+    /// The type with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::TlsAlpn01, Self::Http01].into_iter().find(|challenge| challenge.as_str() == text)
+    }
+
     /// The name of RFC 8555 and of the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,36 +115,60 @@ impl Challenge {
 /// `[acme]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
-    /// The CA's directory URL.
+    /// The CAs, in order of preference; never empty. Those after the first stand in when it fails.
+    pub authorities: Vec<Authority>,
+    /// In order of preference; never empty.
+    pub challenges: Vec<Challenge>,
+}
+
+/// A CA that speaks ACME.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Its directory URL.
     pub directory: String,
     /// Extra trust root for the directory itself.
     pub ca_file: Option<PathBuf>,
-    /// In order of preference; never empty.
-    pub challenges: Vec<Challenge>,
     /// Profile to ask for; unset leaves the choice to the CA.
     pub profile: Option<String>,
+    /// The account at the CA's own site that the ACME account is bound to.
+    pub external_account: Option<ExternalAccount>,
+    /// The directory of its rehearsal stage, where orders cost nothing and nobody trusts the
+    /// certificates.
+    pub staging: Option<String>,
 }
 
-/// ZeroSSL's directory.
+/// An account elsewhere that an ACME account is bound to (RFC 8555 §7.3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// The CA's name for it.
+    pub key_id: String,
+    /// A file with the shared key, base64url as CAs hand it out.
+    pub hmac_key_file: PathBuf,
+}
+
+const LETSENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+const LETSENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 const ZEROSSL: &str = "https://acme.zerossl.com/v2/DV90";
 
 /// Reads `[acme]`.
 pub fn read_acme(reader: &Reader) -> Acme {
-    let directory = reader.read("directory", "\"letsencrypt\"", directory);
-    if directory == ZEROSSL {
-        reader.note("directory", "ZeroSSL asks for an external account binding, which this version cannot give");
-    }
-    let ca_file = reader.read("ca_file", "\"\"", values::string_or_unset).map(PathBuf::from);
+    let letsencrypt = Some(reader.read("directory", "\"letsencrypt\"", directory));
+    let mut authorities = Vec::from_iter(read_authority(reader, letsencrypt));
     let challenges = reader.read("challenges", "[\"tls-alpn-01\", \"http-01\"]", challenges);
-    let profile = reader.read("profile", "\"\"", values::string_or_unset);
     reader.read("expiry_hook", "[]", |node| values::list(node, values::string));
-    let account = reader.table("external_account");
-    account.read("key_id", "\"\"", values::string_or_unset);
-    account.read("hmac_key_file", "\"\"", values::string_or_unset);
-    account.finish();
     for fallback in reader.tables("fallback") {
-        fallback.read_required("directory", "write directory = \"zerossl\"", directory_text);
+        let directory = fallback.read_required("directory", "write directory = \"zerossl\"", directory);
+        let authority = read_authority(&fallback, directory);
+        let again = |authority: &&Authority| {
+            let known: Option<&Authority> = authorities.iter().find(|known| known.directory == authority.directory);
+            known.is_some()
+        };
+        if let Some(authority) = authority.as_ref().filter(again) {
+            let wrong = format!("{} is asked already", authority.directory);
+            fallback.refuse("directory", Wrong::new(wrong, "name another CA, or remove this table"));
+        }
         fallback.finish();
+        authorities.extend(authority);
     }
     let dns = reader.table("dns");
     dns.read_optional("provider", |node| values::word(node, &[("rfc2136", ()), ("exec", ())]));
@@ -147,20 +176,52 @@ pub fn read_acme(reader: &Reader) -> Acme {
         dns.read_optional(key, values::string);
     }
     dns.finish();
-    for key in ["expiry_hook", "external_account", "fallback", "dns"] {
+    for key in ["expiry_hook", "dns"] {
         reader.without_effect(key);
     }
-    Acme { directory, ca_file, challenges, profile }
+    Acme { authorities, challenges }
 }
 
-fn directory_text(node: &Node) -> Result<String, Wrong> {
-    directory(node)
+/// Reads what `[acme]` and each `[[acme.fallback]]` say about one CA.
+fn read_authority(reader: &Reader, directory: Option<String>) -> Option<Authority> {
+    let ca_file = reader.read("ca_file", "\"\"", values::string_or_unset).map(PathBuf::from);
+    let profile = reader.read("profile", "\"\"", values::string_or_unset);
+    let staging = reader.read("staging", "\"\"", values::string_or_unset);
+    let staging = staging.filter(|url| {
+        let is_url = url.starts_with("https://");
+        if !is_url {
+            let right = "write the https URL of the directory of its staging environment";
+            reader.refuse("staging", Wrong::new(format!("{url:?} is not an https URL"), right));
+        }
+        is_url
+    });
+    let account = reader.table("external_account");
+    let key_id = account.read("key_id", "\"\"", values::string_or_unset);
+    let hmac_key_file = account.read("hmac_key_file", "\"\"", values::string_or_unset).map(PathBuf::from);
+    let external_account = match (key_id, hmac_key_file) {
+        (Some(key_id), Some(hmac_key_file)) => Some(ExternalAccount { key_id, hmac_key_file }),
+        (None, None) => None,
+        (set, _) => {
+            let (there, missing) =
+                if set.is_some() { ("key_id", "hmac_key_file") } else { ("hmac_key_file", "key_id") };
+            account.refuse(there, Wrong::new(format!("{missing} is not set"), format!("set {missing} as well, or neither")));
+            None
+        }
+    };
+    account.finish();
+    let directory = directory?;
+    if directory == ZEROSSL && external_account.is_none() {
+        let missing = "ZeroSSL makes accounts only with an external account binding; set external_account.key_id and hmac_key_file";
+        reader.note("directory", missing);
+    }
+    let staging = staging.or_else(|| (directory == LETSENCRYPT).then(|| LETSENCRYPT_STAGING.to_owned()));
+    Some(Authority { directory, ca_file, profile, external_account, staging })
 }
 
 fn directory(node: &Node) -> Result<String, Wrong> {
     let known = match values::string(node)?.as_str() {
-        "letsencrypt" => "https://acme-v02.api.letsencrypt.org/directory",
-        "letsencrypt-staging" => "https://acme-staging-v02.api.letsencrypt.org/directory",
+        "letsencrypt" => LETSENCRYPT,
+        "letsencrypt-staging" => LETSENCRYPT_STAGING,
         "zerossl" => ZEROSSL,
         _ => {
             return values::https_url(node).map_err(|wrong| {

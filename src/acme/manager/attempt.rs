@@ -1,0 +1,247 @@
+//! One attempt at one CA: its time heard, the way tried, the stage rehearsed where the last
+//! attempt failed, and an order per challenge type until one works or the record says stop.
+
+use super::keeper::{Failed, Keeper};
+use crate::acme::ca::Ca;
+use crate::acme::directory::Directory;
+use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
+use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
+use crate::acme::plan::{Reason, Step};
+use crate::clock::Timestamp;
+use crate::config::Challenge;
+use crate::telemetry::log::Chain;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a faulty way to this machine is left before it is looked at again. A look costs the CA
+/// nothing, and whoever mends the fault waits for it.
+const PREFLIGHT_RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// A fault that pre-flight is sure of is still only this machine's view: once a day the CA's is
+/// asked all the same.
+const PREFLIGHT_TRUST: i64 = 86_400;
+
+/// How an order that was placed has ended.
+enum Ended {
+    Issued(Box<Outcome>, Challenge, bool),
+    Failed(OrderError),
+}
+
+impl Keeper {
+    /// Orders at the CA of `step`, if it is still due by that CA's time. Returns how long nothing
+    /// is to be done.
+    pub(super) async fn attempt(&mut self, step: &Step, mut ledgers: Vec<Ledger>) -> Result<Duration, Failed> {
+        let manager = Rc::clone(&self.manager);
+        let (Some(ca), Some(ledger)) = (manager.cas.get(step.ca), ledgers.get_mut(step.ca)) else {
+            return Ok(Duration::ZERO);
+        };
+        let Ok(_permit) = manager.permits.acquire().await else { return Ok(Duration::ZERO) };
+        if let Some(wait) = manager.wait_for_lock() {
+            return Ok(wait);
+        }
+        let directory = match ca.visit().await {
+            Ok(directory) => directory,
+            Err(error) => return self.note_failure(ca, ledger, None, error, &[]).await,
+        };
+        manager.compare_clocks(ca);
+        let now = ca.now();
+        if !matches!(step.reason, Reason::Missing | Reason::Asked) {
+            let wait = self.due(now).at.since(now);
+            if wait > 0 {
+                tracing::debug!(names = %self.shown(), "not due by the CA's clock");
+                return Ok(Duration::from_secs(u64::try_from(wait).unwrap_or(0)));
+            }
+        }
+        let Some(challenges) = self.passable(ca, &directory, ledger, now).await? else { return Ok(PREFLIGHT_RETRY) };
+        tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
+        if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
+            return Ok(Duration::ZERO);
+        }
+        let mut tried = Vec::new();
+        let mut account_made_anew = false;
+        loop {
+            let pending = Pending::load(&manager.parts.store, &ca.key, &self.names, ca.now()).await?;
+            let resumed = pending.as_ref().and_then(|pending| Challenge::parse(&pending.challenge));
+            let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
+            let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {
+                ledger.forget_failed_types();
+                self.save(ca, ledger).await?;
+                return Ok(Duration::ZERO);
+            };
+            tried.push(challenge);
+            match self.one_order(ca, &directory, ledger, challenge, pending).await? {
+                None => {}
+                Some(Ended::Issued(outcome, challenge, exempt)) => {
+                    self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
+                    return Ok(Duration::ZERO);
+                }
+                Some(Ended::Failed(error)) => {
+                    if error.refusal().is_some_and(|refusal| refusal.account_is_gone()) && !account_made_anew {
+                        tracing::warn!(ca = %ca.authority.directory, "the CA does not know the account any more; its key is registered again");
+                        account_made_anew = true;
+                        tried.retain(|tried| *tried != challenge);
+                        ledger.forgiven();
+                        self.save(ca, ledger).await?;
+                        if let Err(error) = ca.forget_account().await {
+                            return self.note_failure(ca, ledger, Some(challenge), error.into(), &tried).await;
+                        }
+                        continue;
+                    }
+                    let validation = matches!(error, OrderError::Validation { .. });
+                    let wait = self.note_failure(ca, ledger, Some(challenge), error, &tried).await?;
+                    // Another type may work, and at once, while the CA's patience lasts.
+                    if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
+                        return Ok(wait);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Places an order, or takes up the one that is kept, and sees it through. `None` when the kept
+    /// one is no more.
+    async fn one_order(
+        &self,
+        ca: &Ca,
+        directory: &Directory,
+        ledger: &mut Ledger,
+        challenge: Challenge,
+        pending: Option<Pending>,
+    ) -> Result<Option<Ended>, Failed> {
+        let store = &self.manager.parts.store;
+        let replaces = self.replaces(ca);
+        let wire = ca.wire(replaces.as_deref());
+        let account = match ca.account(&wire, directory).await {
+            Ok(account) => account,
+            Err(error) => return Ok(Some(Ended::Failed(error))),
+        };
+        let placed = if let Some(pending) = pending {
+            match order::resume(&account, pending).await {
+                Ok(Some(placed)) => {
+                    tracing::info!(names = %self.shown(), "an order that was under way is taken up again");
+                    Ok(placed)
+                }
+                Ok(None) => {
+                    Pending::remove(store, &ca.key, &self.first).await?;
+                    return Ok(None);
+                }
+                Err(error) => Err(error),
+            }
+        } else {
+            let has_address = self.names.iter().any(crate::matrix::Host::is_ip);
+            let profile = match directory.profile(ca.authority.profile.as_deref(), has_address) {
+                Ok(profile) => profile,
+                Err(error) => return Ok(Some(Ended::Failed(error.into()))),
+            };
+            // Recorded before it is placed: a crash half-way counts, or a crash loop would not.
+            ledger.placed(ca.now(), &self.names);
+            self.save(ca, ledger).await?;
+            let wanted = Wanted {
+                names: &self.names,
+                challenge,
+                profile: profile.as_deref(),
+                replaces: replaces.as_deref(),
+            };
+            let placed = order::place(&account, &wanted, ca.now()).await;
+            if let Ok(placed) = &placed {
+                placed.pending.save(store, &ca.key, &self.first).await?;
+            }
+            placed
+        };
+        let mut placed = match placed {
+            Ok(placed) => placed,
+            Err(error) => return Ok(Some(Ended::Failed(error))),
+        };
+        let exempt = placed.pending.exempt;
+        Ok(Some(match placed.complete(&self.names, challenge, &self.manager.parts.challenges, &wire).await {
+            Ok(outcome) => Ended::Issued(Box::new(outcome), challenge, exempt),
+            Err(error) => {
+                if error.ends_the_order() {
+                    Pending::remove(store, &ca.key, &self.first).await?;
+                }
+                Ended::Failed(error)
+            }
+        }))
+    }
+
+    /// What an order at `ca` takes the place of: the certificate that it issued itself.
+    fn replaces(&self, ca: &Ca) -> Option<String> {
+        let current = self.current.as_ref()?;
+        let issuer = self.manager.cas.get(current.ca?)?;
+        (issuer.key == ca.key).then(|| current.certificate.facts().renewal_id.clone())?
+    }
+
+    /// Writes a failure down and tells it. Returns how long nothing is to be done.
+    async fn note_failure(
+        &self,
+        ca: &Ca,
+        ledger: &mut Ledger,
+        challenge: Option<Challenge>,
+        error: OrderError,
+        _tried: &[Challenge],
+    ) -> Result<Duration, Failed> {
+        let now = ca.now();
+        let Some(failure) = failure(&error, challenge, now) else {
+            // Nothing of it was the CA's: it was not asked, or not for anything that counts.
+            tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered");
+            ledger.forgiven();
+            self.save(ca, ledger).await?;
+            return Ok(super::keeper::STORE_RETRY);
+        };
+        if let (FailureKind::Validation, Some(challenge)) = (&failure.kind, challenge) {
+            tracing::warn!(
+                names = %failure.identifiers.join(", "), challenge = challenge.as_str(), reason = %failure.detail,
+                "the CA could not validate; remedy: {}; if another web server answers a server name, set apex = \"elsewhere\"",
+                remedy(challenge)
+            );
+        }
+        if let FailureKind::Paused { link: Some(link) } = &failure.kind {
+            tracing::error!(names = %self.shown(), %link, "the CA has paused these names after too many failures; open the link to have them taken up again");
+        }
+        ledger.failed(now, failure);
+        self.save(ca, ledger).await?;
+        let next_attempt = ledger.earliest(now, &self.names, false).at;
+        tracing::error!(
+            names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
+            "ordering a certificate failed"
+        );
+        Ok(Duration::ZERO)
+    }
+
+    pub(super) async fn save(&self, ca: &Ca, ledger: &Ledger) -> Result<(), Failed> {
+        Ok(ledger.save(&self.manager.parts.store, &ca.key, &self.first).await?)
+    }
+}
+
+/// What a failure means to the CA. `None` where it means nothing to it.
+fn failure(error: &OrderError, challenge: Option<Challenge>, now: Timestamp) -> Option<Failure> {
+    let detail = Chain(error).to_string();
+    let kind = match error {
+        OrderError::Validation { .. } => FailureKind::Validation,
+        OrderError::Step { .. } => match error.refusal() {
+            Some(refusal) => {
+                FailureKind::from_problem(refusal.status.as_u16(), refusal.kind.as_deref(), &refusal.detail)
+            }
+            None => FailureKind::Unavailable,
+        },
+        OrderError::GivenUp { kind, detail, .. } => FailureKind::from_problem(403, kind.as_deref(), detail),
+        OrderError::Unfinished { .. } => FailureKind::Unavailable,
+        OrderError::Unproved(_) => FailureKind::Unproved,
+        OrderError::Account(_) | OrderError::Profile(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
+    };
+    let identifiers = match error {
+        OrderError::Validation { failed, .. } => failed.iter().map(ToString::to_string).collect(),
+        _ => Vec::new(),
+    };
+    let retry_after = error.retry_after().max(retry_after_in(&detail, now));
+    Some(Failure { kind, detail, retry_after, challenge, identifiers })
+}
+
+fn remedy(challenge: Challenge) -> &'static str {
+    match challenge {
+        Challenge::TlsAlpn01 => {
+            "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
+        }
+        Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
+    }
+}

@@ -1,0 +1,194 @@
+//! One set of names: wakes, plans, acts, sleeps.
+
+use super::suggestion::Suggestion;
+use super::{Current, Manager, attempt, stored};
+use crate::acme::ask::{Answer, Job};
+use crate::acme::ledger::{self, Ledger};
+use crate::acme::order::Pending;
+use crate::acme::plan::{self, Due, Reason, Step, Validity};
+use crate::certs::store::StoreError;
+use crate::clock::Timestamp;
+use crate::matrix::Host;
+use crate::telemetry::log::Chain;
+use siphasher::sip::SipHasher13;
+use std::hash::{Hash as _, Hasher as _};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
+/// sleep past a renewal. Let's Encrypt's narrowest window is three hours wide.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
+
+/// After a failure to read or write the state directory. It costs no CA anything, so it is short.
+const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// Between two attempts whatever the plan says: a slip in it must not turn in circles.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps the certificate of one set of names valid.
+pub(super) struct Keeper {
+    pub(super) manager: Rc<Manager>,
+    pub(super) names: Vec<Host>,
+    /// The first name: what the set is called in the store.
+    pub(super) first: Host,
+    /// What is served, if it will do.
+    pub(super) current: Option<Current>,
+    pub(super) suggestion: Suggestion,
+    /// A certificate that could not be stored yet.
+    pub(super) unsaved: Option<String>,
+    /// Whether orders that an earlier process left behind may be taken up without waiting.
+    fresh: bool,
+    /// What was last told to be waited for.
+    told: Option<Timestamp>,
+}
+
+impl Keeper {
+    pub(super) fn new(manager: Rc<Manager>, names: Vec<Host>) -> Option<Self> {
+        let first = names.first()?.clone();
+        Some(Self {
+            manager,
+            names,
+            first,
+            current: None,
+            suggestion: Suggestion::default(),
+            unsaved: None,
+            fresh: true,
+            told: None,
+        })
+    }
+
+    /// Never returns.
+    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>) {
+        self.current = match stored {
+            Some(current) => current,
+            None => self.load().await,
+        };
+        loop {
+            let wait = match self.turn().await {
+                Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                Err(error) => {
+                    // Without the record of earlier failures, ordering could break the CA's limits.
+                    tracing::error!(names = %self.shown(), error = %Chain(&error), "the state directory fails; nothing is ordered meanwhile");
+                    STORE_RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                Some(job) = jobs.recv() => self.serve(job).await,
+            }
+        }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        Host::list(&self.names)
+    }
+
+    /// The last good certificate, published. What cannot be read is left alone, told, and tried
+    /// again: a load error is not "not found", and ordering now could be the fifth this week.
+    async fn load(&self) -> Option<Current> {
+        loop {
+            match stored::load(&self.manager, &self.names).await {
+                Ok(current) => return current,
+                Err(error) => {
+                    tracing::error!(names = %self.shown(), error = %Chain(&error), "the stored certificate cannot be read");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// One turn of the wheel. Returns how long nothing is to be done.
+    async fn turn(&mut self) -> Result<Duration, Failed> {
+        self.save_unsaved().await?;
+        self.listen().await?;
+        let now = self.now();
+        let due = self.due(now);
+        let ledgers = self.ledgers(now).await?;
+        let mut step = self.step(now, &due, &ledgers);
+        if std::mem::take(&mut self.fresh) {
+            self.tidy(now, &due, &mut step).await?;
+        }
+        let wait = step.at.since(now);
+        if wait > 0 {
+            self.tell_wait(&step);
+            let sooner = self.suggestion.ask_again().map_or(wait, |at| at.since(now).min(wait));
+            return Ok(Duration::from_secs(u64::try_from(sooner).unwrap_or(0)));
+        }
+        self.told = None;
+        self.attempt(&step, ledgers).await
+    }
+
+    /// What is left of an earlier process: an order that nobody waits for any more is forgotten,
+    /// one that is still wanted is taken up at once, which costs no quota.
+    async fn tidy(&self, now: Timestamp, due: &Due, step: &mut Step) -> Result<(), StoreError> {
+        for (index, ca) in self.manager.cas.iter().enumerate() {
+            let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
+            if due.at > now {
+                Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
+            } else if step.at > now && step.held_by.as_ref().is_none_or(|hold| !hold.is_the_cas_word()) {
+                (step.ca, step.at) = (index, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The time as far as certificates go.
+    pub(super) fn now(&self) -> Timestamp {
+        self.manager.now()
+    }
+
+    pub(super) fn validity(&self) -> Option<Validity> {
+        let facts = self.current.as_ref()?.certificate.facts();
+        Some(Validity { not_before: facts.not_before, not_after: facts.not_after })
+    }
+
+    pub(super) fn due(&self, now: Timestamp) -> Due {
+        plan::due(now, self.validity(), self.suggestion.window(), self.jitter())
+    }
+
+    fn step(&self, now: Timestamp, due: &Due, ledgers: &[Ledger]) -> Step {
+        let emergency = plan::is_emergency(now, self.validity());
+        let standings: Vec<_> = ledgers.iter().map(|ledger| ledger.earliest(now, &self.names, emergency)).collect();
+        plan::step(now, due, self.validity(), &standings)
+    }
+
+    /// The record at each CA.
+    async fn ledgers(&self, now: Timestamp) -> Result<Vec<Ledger>, Failed> {
+        let mut ledgers = Vec::new();
+        for ca in &self.manager.cas {
+            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first).await?);
+        }
+        Ok(ledgers)
+    }
+
+    /// Where this set stands among others in the spread of renewals, in per mille: a thousand
+    /// machines that were set up by one script must not renew in the same minute.
+    fn jitter(&self) -> u16 {
+        let mut hasher = SipHasher13::new();
+        self.first.to_string().hash(&mut hasher);
+        u16::try_from(hasher.finish() % 1_000).unwrap_or(0)
+    }
+
+    /// Says once what is waited for.
+    fn tell_wait(&mut self, step: &Step) {
+        if step.reason != Reason::Missing || self.told == Some(step.at) {
+            return;
+        }
+        self.told = Some(step.at);
+        let because = step.held_by.as_ref().map_or_else(String::new, ToString::to_string);
+        tracing::warn!(
+            names = %self.shown(), next_attempt = %step.at, %because,
+            "waiting for a certificate; once the cause is mended, type: vestibule certs renew {}", self.first
+        );
+    }
+}
+
+/// Why a turn ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerError),
+}

@@ -1,0 +1,119 @@
+//! Keeps the certificates of all name sets valid.
+
+mod accept;
+mod attempt;
+mod keeper;
+mod stored;
+mod suggestion;
+
+use super::ca::Ca;
+use super::wire::Transport;
+use crate::certs::{Certificate, Challenges, Published, Store};
+use crate::clock::Clock;
+use crate::config::{Acme, Authority, CertificateOrder};
+use crate::matrix::Host;
+use keeper::Keeper;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Orders under way at once. Fifty names at a first start must not become fifty simultaneous
+/// accounts of the CA's patience, and a few at a time are through in a minute.
+const PARALLEL_ORDERS: usize = 4;
+
+/// Everything a manager works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// State.
+    pub store: Store,
+    /// Where finished certificates go.
+    pub published: Arc<Published>,
+    /// Where challenges are answered from.
+    pub challenges: Challenges,
+    /// The time.
+    pub clock: Clock,
+    /// Random numbers, for a moment in a CA's window.
+    pub random: fn() -> u64,
+}
+
+/// A set of names whose certificate is kept valid.
+pub struct Kept {
+    names: Vec<Host>,
+    /// What the store held and still fits; `None` when the store could not be read.
+    stored: Option<Option<Current>>,
+}
+
+/// The certificate that is served for a set of names and will do until it is due.
+#[derive(Clone)]
+struct Current {
+    certificate: Arc<Certificate>,
+    /// The CA that issued it, as an index; `None` for one that is not asked any more.
+    ca: Option<usize>,
+}
+
+/// Manages certificates.
+pub struct Manager {
+    parts: Parts,
+    settings: Acme,
+    /// In order of preference.
+    cas: Vec<Ca>,
+    /// The rehearsal stage of each CA that has one.
+    stages: Vec<Option<Ca>>,
+    permits: Semaphore,
+}
+
+impl Manager {
+    /// A manager that reaches each CA over what `transport` gives for it.
+    pub fn new<E>(
+        parts: Parts,
+        settings: &Acme,
+        email: Option<&str>,
+        mut transport: impl FnMut(&Authority) -> Result<Arc<dyn Transport>, E>,
+    ) -> Result<Self, E> {
+        let mut cas = Vec::new();
+        let mut stages = Vec::new();
+        for authority in &settings.authorities {
+            let transport = transport(authority)?;
+            let ca = |authority: &Authority| Ca::new(authority, Arc::clone(&transport), &parts.store, &parts.clock, email);
+            cas.push(ca(authority));
+            stages.push(authority.staging.as_ref().map(|staging| {
+                ca(&Authority { directory: staging.clone(), staging: None, ..authority.clone() })
+            }));
+        }
+        Ok(Self { parts, settings: settings.clone(), cas, stages, permits: Semaphore::new(PARALLEL_ORDERS) })
+    }
+
+    /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
+    pub async fn publish_stored(&self, orders: Vec<CertificateOrder>) -> Vec<Kept> {
+        let mut kept = Vec::new();
+        for CertificateOrder { names } in orders {
+            let stored = match stored::load(self, &names).await {
+                Ok(stored) => Some(stored),
+                // Told by the task that keeps this certificate, which tries again.
+                Err(error) => {
+                    tracing::debug!(%error, "a stored certificate cannot be read yet");
+                    None
+                }
+            };
+            kept.push(Kept { names, stored });
+        }
+        kept
+    }
+
+    /// Keeps all certificates valid. Never returns; dropping the future ends it. Must run inside a
+    /// `LocalSet`: the control plane has one thread.
+    pub async fn run(self, kept: Vec<Kept>) {
+        let manager = Rc::new(self);
+        let mut tasks = JoinSet::new();
+        for Kept { names, stored } in kept {
+            let Some(keeper) = Keeper::new(Rc::clone(&manager), names) else { continue };
+            tasks.spawn_local(keeper.keep(stored));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a certificate's task ended; restart vestibule to renew it");
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Authorising the names of an order: challenges are opened, announced once, and held open until
+//! the CA has made up its mind.
+
+use super::error::{OrderError, again, explain, look_again, refusal};
+use super::super::wire::Refusal;
+use crate::certs::Challenges;
+use crate::certs::challenges::OpenChallenge;
+use crate::config::Challenge;
+use crate::matrix::Host;
+use instant_acme::{
+    AuthorizationHandle, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Order,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
+
+const STEP: &str = "authorising a name";
+
+/// How often the walk through the authorisations is begun again after a bad nonce.
+const RESTARTS: usize = 10;
+
+/// Opens and announces a challenge for every name that is not authorised yet. Each is announced
+/// once, over restarts too: a CA takes a second announcement for a faulty client.
+pub(super) async fn authorise(
+    order: &mut Order,
+    names: &[Host],
+    challenge: Challenge,
+    challenges: &Challenges,
+) -> Result<Vec<OpenChallenge>, OrderError> {
+    let mut open = Vec::new();
+    let mut done: Vec<String> = Vec::new();
+    // The library's iterator skips the entry that failed, so a bad nonce starts it again.
+    let mut restarts = 0;
+    'restart: loop {
+        let mut authorizations = order.authorizations();
+        while let Some(next) = authorizations.next().await {
+            let mut authorization = match next {
+                Err(error) if restarts < RESTARTS && refusal(&error).is_some_and(Refusal::is_bad_nonce) => {
+                    restarts += 1;
+                    continue 'restart;
+                }
+                other => other.map_err(|error| explain(STEP, error))?,
+            };
+            let url = authorization.url().to_owned();
+            if authorization.status != AuthorizationStatus::Pending || done.contains(&url) {
+                continue;
+            }
+            open.push(answer(&mut authorization, names, challenge, challenges).await?);
+            done.push(url);
+        }
+        return Ok(open);
+    }
+}
+
+/// Opens the challenge of one authorisation and announces it, unless that has happened already.
+async fn answer(
+    authorization: &mut AuthorizationHandle<'_>,
+    names: &[Host],
+    challenge: Challenge,
+    challenges: &Challenges,
+) -> Result<OpenChallenge, OrderError> {
+    let kind = match challenge {
+        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        Challenge::Http01 => ChallengeType::Http01,
+    };
+    let name = authorization.identifier().to_string();
+    let announced = {
+        let Some(mut handle) = authorization.challenge(kind.clone()) else {
+            let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
+            let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
+            return Err(OrderError::Validation { failed, reason });
+        };
+        let open = open_challenge(&handle, challenge, &name, challenges)?;
+        let announced = match handle.status {
+            ChallengeStatus::Pending => again(async || handle.set_ready().await).await,
+            // Before a crash: the CA is at it, or will look again.
+            _ => Ok(()),
+        };
+        announced.map(|()| open).map_err(|error| (error, open))
+    };
+    let (error, open) = match announced {
+        Ok(open) => return Ok(open),
+        Err(failed) => failed,
+    };
+    // The answer was lost, or the CA says that it had heard already. Which, only a look can tell.
+    look_again(async || authorization.refresh().await.map(drop)).await.map_err(|error| explain(STEP, error))?;
+    let heard = authorization.status != AuthorizationStatus::Pending
+        || authorization.challenge(kind).is_some_and(|handle| handle.status != ChallengeStatus::Pending);
+    if heard { Ok(open) } else { Err(explain(STEP, error)) }
+}
+
+fn open_challenge(
+    handle: &ChallengeHandle<'_>,
+    challenge: Challenge,
+    name: &str,
+    challenges: &Challenges,
+) -> Result<OpenChallenge, OrderError> {
+    let authorization = handle.key_authorization();
+    Ok(match challenge {
+        Challenge::Http01 => challenges.open_http(&handle.token, authorization.as_str()),
+        Challenge::TlsAlpn01 => {
+            let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
+            challenges.open_tls(name, Arc::new(certificate))
+        }
+    })
+}
+
+/// The certificate of TLS-ALPN-01 (RFC 8737 §3): one name, and the digest in a critical extension.
+fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let certificate = params.self_signed(&key)?;
+    let private =
+        PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| OrderError::Unproved(error.to_owned()))?;
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private);
+    let signer = signer.map_err(|error| OrderError::Unproved(error.to_string()))?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
+}
+
+/// Which names failed, and what the CA says of each. Empty when none did.
+pub(super) async fn failures(order: &mut Order, names: &[Host]) -> (Vec<Host>, Vec<String>) {
+    let mut failed = Vec::new();
+    let mut reasons = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        if look_again(async || authorization.refresh().await.map(drop)).await.is_err() {
+            continue;
+        }
+        if authorization.status != AuthorizationStatus::Invalid {
+            continue;
+        }
+        let name = authorization.identifier().to_string();
+        let said = authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
+        reasons.extend(said.map(|problem| format!("{name}: {problem}")));
+        failed.extend(names.iter().filter(|host| host.plain() == name).cloned());
+    }
+    (failed, reasons)
+}

@@ -1,0 +1,215 @@
+//! One order at a CA: placed, or taken up again; authorised, finalised once, fetched, proved.
+
+mod authorise;
+mod error;
+mod pending;
+mod prove;
+
+pub(super) use error::{OrderError, again, explain};
+pub(super) use pending::Pending;
+
+use super::wire::Wire;
+use crate::certs::{Certificate, Challenges};
+use crate::clock::Timestamp;
+use crate::config::Challenge;
+use crate::matrix::Host;
+use error::{look_again, refusal};
+use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use std::borrow::Cow;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long one attempt watches an order. A CA validates from several places, which takes seconds;
+/// what takes longer is taken up again later.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The pause between two looks: soon at first, patiently later.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often a finalisation that got no answer, and did not arrive, is made again.
+const FINALISATIONS: usize = 3;
+
+/// What an order is to be.
+pub(super) struct Wanted<'a> {
+    pub names: &'a [Host],
+    pub challenge: Challenge,
+    pub profile: Option<&'a str>,
+    /// The certificate that it takes the place of (RFC 9773 §5).
+    pub replaces: Option<&'a str>,
+}
+
+/// An order at the CA, and what is kept of it.
+pub(super) struct Placed {
+    order: Order,
+    pub pending: Pending,
+}
+
+/// A finished order.
+pub(super) struct Outcome {
+    pub certificate: Certificate,
+    /// Key and chain, for the store.
+    pub pem: String,
+}
+
+/// Places an order. A CA that does not like what it would replace gets it once more without: the
+/// order matters more than the exemption.
+pub(super) async fn place(
+    account: &Account,
+    wanted: &Wanted<'_>,
+    now: Timestamp,
+) -> Result<Placed, OrderError> {
+    let identifiers: Vec<_> = wanted.names.iter().map(identifier).collect();
+    let plain = wanted.profile.iter().fold(NewOrder::new(&identifiers), |order, profile| order.profile(profile));
+    let replaces = wanted.replaces.and_then(|id| id.split_once('.'));
+    let mut placed = None;
+    if let Some((issuer, serial)) = replaces {
+        let replaces =
+            CertificateIdentifier { authority_key_identifier: Cow::Borrowed(issuer), serial: Cow::Borrowed(serial) };
+        let mut new = NewOrder::new(&identifiers).replaces(replaces);
+        if let Some(profile) = wanted.profile {
+            new = new.profile(profile);
+        }
+        match again(async || account.new_order(&new).await).await {
+            Err(error) if refusal(&error).is_some_and(super::wire::Refusal::is_final) || matches!(error, Error::Unsupported(_)) => {
+                tracing::warn!(%error, "the CA does not take the order as a replacement; it is placed as a new one");
+            }
+            result => placed = Some(result.map(|order| (order, true))),
+        }
+    }
+    let placed = match placed {
+        Some(placed) => placed,
+        None => again(async || account.new_order(&plain).await).await.map(|order| (order, false)),
+    };
+    let (order, exempt) = placed.map_err(|error| explain("placing the order", error))?;
+    let pending = Pending {
+        url: order.url().to_owned(),
+        names: wanted.names.iter().map(ToString::to_string).collect(),
+        challenge: wanted.challenge.as_str().to_owned(),
+        key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem(),
+        placed: now.0,
+        exempt,
+    };
+    Ok(Placed { order, pending })
+}
+
+/// Takes up an order that was placed before. `None` when the CA does not know it any more, or has
+/// given it up.
+pub(super) async fn resume(account: &Account, pending: Pending) -> Result<Option<Placed>, OrderError> {
+    match look_again(async || account.order(pending.url.clone()).await).await {
+        Ok(mut order) if order.state().status != OrderStatus::Invalid => Ok(Some(Placed { order, pending })),
+        Ok(_) => Ok(None),
+        Err(error) if refusal(&error).is_some_and(super::wire::Refusal::is_final) => Ok(None),
+        Err(error) => Err(explain("taking up the order", error)),
+    }
+}
+
+impl Placed {
+    /// Takes the order to its end, from wherever it stands.
+    pub(super) async fn complete(
+        &mut self,
+        names: &[Host],
+        challenge: Challenge,
+        challenges: &Challenges,
+        wire: &Wire,
+    ) -> Result<Outcome, OrderError> {
+        if self.order.state().status == OrderStatus::Pending {
+            let open = authorise::authorise(&mut self.order, names, challenge, challenges).await?;
+            self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await?;
+            // Held until here: while one name has failed, the CA may still be asking for another.
+            drop(open);
+        }
+        let key = KeyPair::from_pem(&self.pending.key)?;
+        if self.order.state().status == OrderStatus::Ready {
+            self.finalise(&signing_request(&key, names)?).await?;
+        }
+        self.await_end_of(OrderStatus::Processing, "waiting for the certificate", names, wire).await?;
+        let chain = look_again(async || self.order.certificate().await).await;
+        let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
+        let chain = chain.ok_or(Error::Str("the CA gave no certificate"));
+        let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
+        let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
+        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key) })
+    }
+
+    /// Looks until the order has left `status`.
+    async fn await_end_of(
+        &mut self,
+        status: OrderStatus,
+        step: &'static str,
+        names: &[Host],
+        wire: &Wire,
+    ) -> Result<(), OrderError> {
+        let end = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        // What is known now may be older than the wait before this one.
+        let mut fresh = status != OrderStatus::Pending;
+        loop {
+            if !fresh {
+                let looked = look_again(async || self.order.refresh().await.map(drop)).await;
+                looked.map_err(|error| explain(step, error))?;
+            }
+            fresh = false;
+            let state = self.order.state();
+            match state.status {
+                OrderStatus::Invalid => return Err(self.explain_invalid(step, names).await),
+                now if now != status => return Ok(()),
+                _ => {}
+            }
+            let asked = wire.retry_after().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+            let wait = asked.map_or(pause, |asked| asked.max(pause));
+            if Instant::now() + wait > end {
+                return Err(OrderError::Unfinished { step, limit: PATIENCE, retry_after: wire.retry_after() });
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Finalises, and never blindly twice: when the answer is lost, a look tells whether the
+    /// request arrived.
+    async fn finalise(&mut self, request: &[u8]) -> Result<(), OrderError> {
+        const STEP: &str = "finalising the order";
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let Err(error) = again(async || self.order.finalize_csr(request).await).await else { return Ok(()) };
+            let refused = refusal(&error).is_some_and(super::wire::Refusal::is_final);
+            let looked = look_again(async || self.order.refresh().await.map(drop)).await;
+            let arrived = looked.is_ok() && self.order.state().status != OrderStatus::Ready;
+            if arrived {
+                return Ok(());
+            }
+            if refused || looked.is_err() || tries >= FINALISATIONS {
+                return Err(explain(STEP, error));
+            }
+        }
+    }
+
+    /// Why the CA gave the order up.
+    async fn explain_invalid(&mut self, step: &'static str, names: &[Host]) -> OrderError {
+        let said = self.order.state().error.as_ref().map(ToString::to_string);
+        let (failed, reasons) = authorise::failures(&mut self.order, names).await;
+        if failed.is_empty() {
+            let reason = said.unwrap_or_else(|| "the CA gave the order up and did not say why".to_owned());
+            return OrderError::Step { step, source: reason.into(), retry_after: None };
+        }
+        OrderError::Validation { failed, reason: reasons.join("; ") }
+    }
+}
+
+fn identifier(name: &Host) -> Identifier {
+    match name {
+        Host::Dns(name) => Identifier::Dns(name.clone()),
+        Host::Ip(address) => Identifier::Ip(*address),
+    }
+}
+
+/// A request for `names`, signed with `key`.
+fn signing_request(key: &KeyPair, names: &[Host]) -> Result<Vec<u8>, OrderError> {
+    let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
+    // A default subject would be somebody else's; CAs put the names where they belong.
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    Ok(params.serialize_request(key)?.der().to_vec())
+}

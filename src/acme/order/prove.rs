@@ -1,0 +1,25 @@
+//! Nothing is stored or shown that is not proved: the key fits, every name is covered, the chain
+//! links, and it is valid now.
+
+use super::error::OrderError;
+use crate::certs::Certificate;
+use crate::clock::Timestamp;
+use crate::matrix::Host;
+
+/// Seconds by which this machine's clock may be behind the CA's.
+const CLOCK_SLACK: i64 = 60;
+
+/// The certificate in `chain`, which the CA says is for `key` and `names`.
+pub(super) fn prove(chain: &str, key: &str, names: &[Host], now: Timestamp) -> Result<Certificate, OrderError> {
+    let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes())?;
+    if let Some(missing) = names.iter().find(|name| !certificate.covers(name)) {
+        return Err(OrderError::Unproved(format!("it does not cover {missing}")));
+    }
+    certificate.verify_links(now)?;
+    // A CA that does not backdate is ahead of a clock that is a little behind.
+    if !certificate.is_valid_at(now) && !certificate.is_valid_at(now.plus(CLOCK_SLACK)) {
+        let (from, until) = (certificate.facts().not_before, certificate.facts().not_after);
+        return Err(OrderError::Unproved(format!("it is valid from {from} to {until}, and it is {now}")));
+    }
+    Ok(certificate)
+}
