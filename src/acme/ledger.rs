@@ -8,7 +8,7 @@ use crate::certs::Store;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -66,7 +66,12 @@ pub(super) enum LedgerError {
 }
 
 impl Ledger {
-    pub(super) async fn load(store: &Store, ca: &str, first: &Host, now: Timestamp) -> Result<Self, LedgerError> {
+    pub(super) async fn load(
+        store: &Store,
+        ca: &str,
+        first: &HostPattern,
+        now: Timestamp,
+    ) -> Result<Self, LedgerError> {
         let key = key(ca, first);
         let Some(content) = store.load(&key).await? else {
             return Ok(Self::default());
@@ -80,7 +85,7 @@ impl Ledger {
         })
     }
 
-    pub(super) async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+    pub(super) async fn save(&self, store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
         store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
     }
 
@@ -122,7 +127,7 @@ impl Ledger {
         };
     }
 
-    pub(super) fn failed_type(&mut self, challenge: Challenge, names: &[Host]) {
+    pub(super) fn failed_type(&mut self, challenge: Challenge, names: &[HostPattern]) {
         for name in names {
             self.failed_types.entry(name.to_string()).or_default().insert(challenge.as_str().to_owned());
         }
@@ -135,14 +140,18 @@ impl Ledger {
 
     /// The type to try: one that has failed for none of `names`, the one that worked last first.
     /// Addresses have no SNI that a CA could validate over TLS in a common way, so they take
-    /// HTTP-01.
-    pub(super) fn choose(&self, configured: &[Challenge], names: &[Host]) -> Option<Challenge> {
+    /// HTTP-01; wildcards take DNS-01.
+    pub(super) fn choose(&self, configured: &[Challenge], names: &[HostPattern]) -> Option<Challenge> {
         let failed = |challenge: &Challenge| {
             names.iter().any(|name| {
                 self.failed_types.get(&name.to_string()).is_some_and(|types| types.contains(challenge.as_str()))
             })
         };
-        let possible = |challenge: &&Challenge| **challenge == Challenge::Http01 || !names.iter().any(Host::is_ip);
+        let possible = |challenge: &&Challenge| match **challenge {
+            Challenge::Http01 => !names.iter().any(HostPattern::is_wildcard),
+            Challenge::TlsAlpn01 => !names.iter().any(|name| name.is_wildcard() || name.is_ip()),
+            Challenge::Dns01 => !names.iter().any(HostPattern::is_ip),
+        };
         let mut open: Vec<Challenge> =
             configured.iter().filter(possible).filter(|challenge| !failed(challenge)).copied().collect();
         open.sort_by_key(|challenge| self.last_good.as_deref() != Some(challenge.as_str()));
@@ -151,8 +160,8 @@ impl Ledger {
 }
 
 /// Where the record is stored.
-pub(super) fn key(ca: &str, first: &Host) -> String {
-    format!("acme/{ca}/orders/{first}.json")
+pub(super) fn key(ca: &str, first: &HostPattern) -> String {
+    format!("acme/{ca}/orders/{}.json", first.file_name())
 }
 
 #[cfg(test)]
@@ -161,8 +170,8 @@ mod tests {
 
     const BOTH: [Challenge; 2] = [Challenge::TlsAlpn01, Challenge::Http01];
 
-    fn names(list: &[&str]) -> Vec<Host> {
-        list.iter().map(|name| Host::parse(name).unwrap()).collect()
+    fn names(list: &[&str]) -> Vec<HostPattern> {
+        list.iter().map(|name| HostPattern::parse(name).unwrap()).collect()
     }
 
     #[test]
@@ -180,12 +189,17 @@ mod tests {
         ledger.failed_type(Challenge::TlsAlpn01, &set);
         assert_eq!(ledger.choose(&BOTH, &set), None);
         assert_eq!(Ledger::default().choose(&BOTH, &names(&["127.0.0.1"])), Some(Challenge::Http01));
+        let wildcard = names(&["*.a.example", "a.example"]);
+        let all = [Challenge::Http01, Challenge::TlsAlpn01, Challenge::Dns01];
+        assert_eq!(Ledger::default().choose(&all, &wildcard), Some(Challenge::Dns01));
+        assert_eq!(Ledger::default().choose(&BOTH, &wildcard), None);
+        assert_eq!(Ledger::default().choose(&all[2..], &names(&["127.0.0.1"])), None);
     }
 
     #[tokio::test]
     async fn attempts_back_off_and_survive_a_restart() {
         let store = Store::memory();
-        let host = Host::parse("a.example").unwrap();
+        let host = HostPattern::parse("a.example").unwrap();
         let mut now = Timestamp(1_000_000);
         for delay in [60, 600, 6_000, 86_400, 86_400] {
             let mut ledger = Ledger::load(&store, "ca", &host, now).await.unwrap();

@@ -16,7 +16,7 @@ use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::{Acme, CertificateOrder, Challenge};
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use account::Accounts;
 use http::Wire;
@@ -56,7 +56,7 @@ pub struct Parts {
 
 /// A set of names whose certificate is kept valid.
 pub struct Kept {
-    names: Vec<Host>,
+    names: Vec<HostPattern>,
     /// What the store held and still fits; `None` when the store could not be read.
     stored: Option<Option<Arc<Certificate>>>,
 }
@@ -122,7 +122,7 @@ impl Manager {
     async fn keep(&self, Kept { names, stored }: Kept) {
         let names = names.as_slice();
         let Some(first) = names.first() else { return };
-        let shown = Host::list(names);
+        let shown = HostPattern::list(names);
         let mut current = match stored {
             Some(current) => current,
             None => self.load(names).await,
@@ -165,7 +165,7 @@ impl Manager {
 
     /// The last good certificate, published. What cannot be read is left alone, told, and tried
     /// again.
-    async fn load(&self, names: &[Host]) -> Option<Arc<Certificate>> {
+    async fn load(&self, names: &[HostPattern]) -> Option<Arc<Certificate>> {
         let first = names.first()?;
         let key = certificate_key(first);
         loop {
@@ -173,7 +173,7 @@ impl Manager {
                 Ok(content) => return self.accept_stored(names, content).await,
                 Err(error) => {
                     // A load error is not "not found": ordering now could be the fifth this week.
-                    tracing::error!(names = %Host::list(names), error = %Chain(&error), "the stored certificate cannot be read");
+                    tracing::error!(names = %HostPattern::list(names), error = %Chain(&error), "the stored certificate cannot be read");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }
@@ -181,7 +181,7 @@ impl Manager {
     }
 
     /// Publishes what was stored. Returns it if it will do until it is due for renewal.
-    async fn accept_stored(&self, names: &[Host], content: Option<Vec<u8>>) -> Option<Arc<Certificate>> {
+    async fn accept_stored(&self, names: &[HostPattern], content: Option<Vec<u8>>) -> Option<Arc<Certificate>> {
         let first = names.first()?;
         let content = content?;
         match Certificate::from_pem(&content, &content) {
@@ -189,7 +189,7 @@ impl Manager {
                 let certificate = Arc::new(certificate);
                 self.publish(first, &certificate);
                 // Another CA's, or for fewer names: served until the new one is there, and no longer.
-                let fits = names.iter().all(|name| certificate.covers(name)) && self.is_of_this_ca(&content);
+                let fits = names.iter().all(|name| certificate.includes(name)) && self.is_of_this_ca(&content);
                 fits.then_some(certificate)
             }
             Err(error) => {
@@ -212,10 +212,10 @@ impl Manager {
     }
 
     /// One attempt: an order per challenge type until one works or all have failed.
-    async fn attempt(&self, names: &[Host], mut ledger: Ledger) -> Result<Arc<Certificate>, Attempt> {
+    async fn attempt(&self, names: &[HostPattern], mut ledger: Ledger) -> Result<Arc<Certificate>, Attempt> {
         let Ok(_permit) = self.permits.acquire().await else { return Err(Attempt::Failed) };
         let Some(first) = names.first() else { return Err(Attempt::Failed) };
-        let shown = Host::list(names);
+        let shown = HostPattern::list(names);
         let before = ledger.clone();
         // Recorded as failed before it begins: a crash half-way counts, or a crash loop would not.
         ledger.begin(self.parts.clock.now());
@@ -231,7 +231,7 @@ impl Manager {
                 Ok(outcome) => return Ok(self.accept(names, first, outcome, &mut ledger, challenge).await),
                 Err(OrderError::Validation { failed, reason }) => {
                     tracing::warn!(
-                        names = %Host::list(&failed), challenge = challenge.as_str(), %reason,
+                        names = %HostPattern::list(&failed), challenge = challenge.as_str(), %reason,
                         "the CA could not validate; remedy: {}; if another web server answers a server name, set apex = \"elsewhere\"",
                         remedy(challenge)
                     );
@@ -272,8 +272,8 @@ impl Manager {
     /// about the certificate: it is served from memory.
     async fn accept(
         &self,
-        names: &[Host],
-        first: &Host,
+        names: &[HostPattern],
+        first: &HostPattern,
         outcome: Outcome,
         ledger: &mut Ledger,
         challenge: Challenge,
@@ -282,7 +282,7 @@ impl Manager {
         let certificate = Arc::new(certificate);
         let content = format!("{CA_LINE}{}\n{pem}", self.ca);
         if let Err(error) = self.parts.store.store(&certificate_key(first), content.as_bytes()).await {
-            tracing::error!(names = %Host::list(names), error = %Chain(&error), "the new certificate could not be stored");
+            tracing::error!(names = %HostPattern::list(names), error = %Chain(&error), "the new certificate could not be stored");
         }
         self.publish(first, &certificate);
         let now = self.parts.clock.now();
@@ -297,20 +297,20 @@ impl Manager {
         certificate
     }
 
-    async fn order(&self, names: &[Host], challenge: Challenge) -> Result<Outcome, OrderError> {
+    async fn order(&self, names: &[HostPattern], challenge: Challenge) -> Result<Outcome, OrderError> {
         let account = self.accounts.get().await?;
         let profile = self.settings.profile.as_deref();
         order::order(&account, names, challenge, profile, &self.parts.challenges, &self.parts.clock).await
     }
 
-    async fn save(&self, ledger: &Ledger, first: &Host) -> Result<(), Attempt> {
+    async fn save(&self, ledger: &Ledger, first: &HostPattern) -> Result<(), Attempt> {
         ledger.save(&self.parts.store, &self.ca, first).await.map_err(|error| {
             tracing::error!(error = %Chain(&error), "the record of orders cannot be written; nothing is ordered without it");
             Attempt::Store
         })
     }
 
-    fn publish(&self, first: &Host, certificate: &Arc<Certificate>) {
+    fn publish(&self, first: &HostPattern, certificate: &Arc<Certificate>) {
         self.parts.published.publish(Slot::Issued(first.to_string()), Arc::clone(certificate));
     }
 }
@@ -329,6 +329,7 @@ fn remedy(challenge: Challenge) -> &'static str {
             "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
         }
         Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
+        Challenge::Dns01 => "see that the TXT records of [acme.dns] reach every name server of the zone",
     }
 }
 
@@ -336,8 +337,8 @@ fn remedy(challenge: Challenge) -> &'static str {
 const CA_LINE: &str = "ca: ";
 
 /// Where a certificate with its key is stored.
-fn certificate_key(first: &Host) -> String {
-    format!("certificates/{first}.pem")
+fn certificate_key(first: &HostPattern) -> String {
+    format!("certificates/{}.pem", first.file_name())
 }
 
 /// A CA's folder: its directory URL with everything but letters, digits and dots flattened.

@@ -7,7 +7,7 @@ use crate::certs::challenges::OpenChallenge;
 use crate::certs::{Certificate, Challenges};
 use crate::clock::Clock;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Error, Identifier, NewOrder, Order,
     OrderStatus, RetryPolicy,
@@ -46,7 +46,7 @@ pub(super) struct Outcome {
 pub(super) enum OrderError {
     /// The CA tried and could not validate these names: another challenge type may work.
     #[error("validation failed")]
-    Validation { failed: Vec<Host>, reason: String },
+    Validation { failed: Vec<HostPattern>, reason: String },
     /// The CA refused a step, or could not be reached.
     #[error("{step} failed")]
     Step {
@@ -134,7 +134,7 @@ pub(super) fn explain(step: &'static str, error: Error) -> OrderError {
 /// Takes one order from beginning to end.
 pub(super) async fn order(
     account: &Account,
-    names: &[Host],
+    names: &[HostPattern],
     challenge: Challenge,
     profile: Option<&str>,
     challenges: &Challenges,
@@ -162,10 +162,10 @@ pub(super) async fn order(
     prove(&chain, &key, names, clock)
 }
 
-fn identifier(name: &Host) -> Identifier {
+fn identifier(name: &HostPattern) -> Identifier {
     match name {
-        Host::Dns(name) => Identifier::Dns(name.clone()),
-        Host::Ip(address) => Identifier::Ip(*address),
+        HostPattern::Exact(Host::Ip(address)) => Identifier::Ip(*address),
+        name => Identifier::Dns(name.plain()),
     }
 }
 
@@ -173,7 +173,7 @@ fn identifier(name: &Host) -> Identifier {
 /// once: a CA takes a second announcement for a faulty client.
 async fn authorise(
     order: &mut Order,
-    names: &[Host],
+    names: &[HostPattern],
     challenge: Challenge,
     challenges: &Challenges,
 ) -> Result<Vec<OpenChallenge>, OrderError> {
@@ -181,6 +181,7 @@ async fn authorise(
     let kind = match challenge {
         Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
         Challenge::Http01 => ChallengeType::Http01,
+        Challenge::Dns01 => ChallengeType::Dns01,
     };
     let mut open = Vec::new();
     let mut announced = Vec::new();
@@ -231,6 +232,10 @@ fn open_challenge(
             let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
             challenges.open_tls(name, Arc::new(certificate))
         }
+        Challenge::Dns01 => {
+            let reason = "nobody here writes DNS records yet".to_owned();
+            return Err(OrderError::Validation { failed: Vec::new(), reason });
+        }
     })
 }
 
@@ -248,7 +253,7 @@ fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, Orde
 }
 
 /// Which names failed, and what the CA says of each.
-async fn validation_error(order: &mut Order, names: &[Host], error: Option<Error>) -> OrderError {
+async fn validation_error(order: &mut Order, names: &[HostPattern], error: Option<Error>) -> OrderError {
     let mut failed = Vec::new();
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
@@ -275,9 +280,9 @@ async fn validation_error(order: &mut Order, names: &[Host], error: Option<Error
 }
 
 /// A fresh P-256 key and a request for `names`.
-fn signing_request(names: &[Host]) -> Result<(KeyPair, Vec<u8>), OrderError> {
+fn signing_request(names: &[HostPattern]) -> Result<(KeyPair, Vec<u8>), OrderError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
+    let mut params = CertificateParams::new(names.iter().map(HostPattern::plain).collect::<Vec<_>>())?;
     // A default subject would be somebody else's; CAs put the names where they belong.
     params.distinguished_name = rcgen::DistinguishedName::new();
     let request = params.serialize_request(&key)?;
@@ -286,10 +291,10 @@ fn signing_request(names: &[Host]) -> Result<(KeyPair, Vec<u8>), OrderError> {
 
 /// Nothing is stored or shown that is not proved: the key fits, the chain links, every name is
 /// covered, and it is valid now.
-fn prove(chain: &str, key: &KeyPair, names: &[Host], clock: &Clock) -> Result<Outcome, OrderError> {
+fn prove(chain: &str, key: &KeyPair, names: &[HostPattern], clock: &Clock) -> Result<Outcome, OrderError> {
     let pem = format!("{}{chain}", key.serialize_pem());
     let certificate = Certificate::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes())?;
-    if let Some(missing) = names.iter().find(|name| !certificate.covers(name)) {
+    if let Some(missing) = names.iter().find(|name| !certificate.includes(name)) {
         return Err(OrderError::Unproved(format!("it does not cover {missing}")));
     }
     let now = clock.now();

@@ -8,7 +8,7 @@ use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{CertificateOrder, Config, DefaultCertificate, Issuer};
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::net::roots;
 use crate::proxy::{Serving, Shared};
 use crate::telemetry::log::Chain;
@@ -80,13 +80,13 @@ impl Certificates {
                     return Err(StartError::NoCertificate);
                 }
                 for order in &orders {
-                    tracing::error!(names = %Host::list(&order.names), "no file covers these names; their handshakes are refused");
+                    tracing::error!(names = %HostPattern::list(&order.names), "no file covers these names; their handshakes are refused");
                 }
                 Prepared::Files
             }
             Issuer::Internal => {
                 let names = config.names.certificate_names();
-                Prepared::Internal(Box::new(Authority::load_or_make(&store, &names, &clock).await?))
+                Prepared::Internal(Box::new(Authority::load_or_make(&store, names, &clock).await?))
             }
             Issuer::Acme => {
                 let parts = Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone() };
@@ -128,8 +128,8 @@ impl Certificates {
         match issuer {
             Prepared::Acme(manager, kept) => {
                 for order in &self.orders {
-                    if !order.names.iter().all(|name| self.published.covers(name)) {
-                        tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
+                    if !order.names.iter().all(|name| self.published.includes(name)) {
+                        tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
                 tokio::join!(manager.run(kept), self.follow());
@@ -159,7 +159,7 @@ impl Certificates {
         let default = match &self.config.tls.default_certificate {
             DefaultCertificate::None => None,
             DefaultCertificate::Name(host) => Some(host),
-            DefaultCertificate::ServerName => self.config.names.orders().first().and_then(|order| order.names.first()),
+            DefaultCertificate::ServerName => self.config.names.certificate_names().first(),
         };
         let served: Vec<_> = self.config.names.iter().map(|(host, _)| host.clone()).collect();
         let keyring = Keyring::new(slots, &served, default);
@@ -200,7 +200,7 @@ impl Certificates {
             match authority.issue(&order.names, now) {
                 Ok(certificate) => self.published.publish(slot, Arc::new(certificate)),
                 Err(error) => {
-                    tracing::error!(names = %Host::list(&order.names), error = %Chain(&error), "the internal CA failed");
+                    tracing::error!(names = %HostPattern::list(&order.names), error = %Chain(&error), "the internal CA failed");
                 }
             }
         }
@@ -237,11 +237,13 @@ pub fn unused_files(config: &Config, published: &Published) -> Vec<String> {
     unused.collect()
 }
 
-/// What the files leave to the issuer: whole orders lose the names that a file covers.
+/// What the files leave to the issuer: orders lose the names that a file covers, and the wildcards
+/// of which files cover every served name.
 pub fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
-    let orders = config.names.orders().iter().map(|order| CertificateOrder {
-        names: order.names.iter().filter(|name| !published.covers(name)).cloned().collect(),
-    });
+    let left: Vec<_> = config.names.certificate_names().iter().filter(|name| !published.covers(name)).collect();
+    let is_left = |pattern: &&HostPattern| left.iter().any(|name| pattern.covers(name));
+    let orders = config.names.orders().iter();
+    let orders = orders.map(|order| CertificateOrder { names: order.names.iter().filter(is_left).cloned().collect() });
     orders.filter(|order| !order.names.is_empty()).collect()
 }
 

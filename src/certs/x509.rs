@@ -2,8 +2,7 @@
 //! common name has been dead for servers since RFC 6125.
 
 use crate::clock::Timestamp;
-use crate::matrix::Host;
-use rustls::pki_types::ServerName;
+use crate::matrix::{Host, HostPattern};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -11,7 +10,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Names it is valid for.
-    pub names: Vec<CertificateName>,
+    pub names: Vec<HostPattern>,
     /// First second of validity.
     pub not_before: Timestamp,
     /// Last second of validity.
@@ -26,47 +25,6 @@ pub struct Facts {
     pub subject_der: Vec<u8>,
     /// The issuer's name as DER, to follow a chain.
     pub issuer_der: Vec<u8>,
-}
-
-/// A name in a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CertificateName {
-    /// One name or address.
-    Exact(Host),
-    /// `*.example.com`: one label in place of the star (RFC 6125 §6.4.3).
-    Wildcard(String),
-}
-
-impl CertificateName {
-    /// Whether this entry is valid for `host`.
-    pub fn covers(&self, host: &Host) -> bool {
-        match (self, host) {
-            (Self::Exact(name), host) => name == host,
-            (Self::Wildcard(parent), Host::Dns(name)) => {
-                name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
-            }
-            (Self::Wildcard(_), Host::Ip(_)) => false,
-        }
-    }
-}
-
-impl CertificateName {
-    /// A name that this entry is valid for, as the TLS library takes it.
-    pub fn example(&self) -> Option<ServerName<'static>> {
-        match self {
-            Self::Exact(host) => ServerName::try_from(host.plain()).ok(),
-            Self::Wildcard(parent) => ServerName::try_from(format!("a.{parent}")).ok(),
-        }
-    }
-}
-
-impl std::fmt::Display for CertificateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => host.fmt(f),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }
 
 /// Not a certificate that can be read.
@@ -91,18 +49,15 @@ pub fn facts(der: &[u8]) -> Result<Facts, Unreadable> {
     })
 }
 
-fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
+fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
     match name {
-        GeneralName::DNSName(text) => match text.strip_prefix("*.") {
-            Some(parent) => Some(CertificateName::Wildcard(parent.to_ascii_lowercase())),
-            None => Host::parse(text).ok().map(CertificateName::Exact),
-        },
+        GeneralName::DNSName(text) => HostPattern::parse(text).ok(),
         GeneralName::IPAddress(bytes) => {
             let address = match bytes.len() {
                 4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(*bytes).ok()?)),
                 _ => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?)),
             };
-            Some(CertificateName::Exact(Host::Ip(address)))
+            Some(HostPattern::Exact(Host::Ip(address)))
         }
         _ => None,
     }
@@ -111,14 +66,6 @@ fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wildcard_stands_for_exactly_one_label() {
-        let wildcard = CertificateName::Wildcard("example.com".to_owned());
-        let covers = |name| wildcard.covers(&Host::parse(name).unwrap());
-        assert!(covers("matrix.example.com"));
-        assert!(!covers("example.com") && !covers("a.b.example.com") && !covers("1.2.3.4"));
-    }
 
     #[test]
     fn facts_of_a_made_certificate() {

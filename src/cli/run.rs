@@ -6,7 +6,7 @@ use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, co
 use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer};
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::{self, Chain};
 use std::future::pending;
 
@@ -58,7 +58,7 @@ pub(super) fn validate(config: &Config) -> u8 {
         for order in uncovered(config, &published) {
             error(&format!(
                 "tls.certificates: no file covers {}, and tls.issuer is \"files\"",
-                Host::list(&order.names)
+                HostPattern::list(&order.names)
             ));
             status = NOT_OK;
         }
@@ -82,7 +82,7 @@ pub(super) fn validate(config: &Config) -> u8 {
 /// Prints the internal CA's root.
 pub(super) fn root(config: &Config) -> u8 {
     let store = Store::Directory(config.state_dir.clone());
-    match control_plane(internal::stored_root(&store, &config.names.certificate_names())) {
+    match control_plane(internal::stored_root(&store, config.names.certificate_names())) {
         Ok(Ok(Some(root))) => {
             print(&root);
             0

@@ -1,9 +1,11 @@
 //! `[tls]` and `[acme]`: where certificates come from.
 
+use super::acme_dns::{self, DnsProvider};
 use super::reader::{Reader, Wrong};
 use super::tree::Node;
 use super::values;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,6 +97,9 @@ pub enum Challenge {
     TlsAlpn01,
     /// A file on port 80.
     Http01,
+    /// A TXT record below `_acme-challenge`. The only way for wildcards (RFC 8555 §7.1.3), and not for
+    /// addresses (RFC 8738 §7).
+    Dns01,
 }
 
 impl Challenge {
@@ -103,6 +108,7 @@ impl Challenge {
         match self {
             Self::TlsAlpn01 => "tls-alpn-01",
             Self::Http01 => "http-01",
+            Self::Dns01 => "dns-01",
         }
     }
 }
@@ -118,6 +124,11 @@ pub struct Acme {
     pub challenges: Vec<Challenge>,
     /// Profile to ask for; unset leaves the choice to the CA.
     pub profile: Option<String>,
+    /// Who writes DNS records: always set when `challenges` has DNS-01.
+    pub dns: Option<DnsProvider>,
+    /// Wildcards, each once, whose certificates serve the names that they cover. With any of them
+    /// `challenges` has DNS-01.
+    pub wildcards: Vec<HostPattern>,
 }
 
 /// ZeroSSL's directory.
@@ -141,16 +152,40 @@ pub fn read_acme(reader: &Reader) -> Acme {
         fallback.read_required("directory", "write directory = \"zerossl\"", directory_text);
         fallback.finish();
     }
-    let dns = reader.table("dns");
-    dns.read_optional("provider", |node| values::word(node, &[("rfc2136", ()), ("exec", ())]));
-    for key in ["server", "key_name", "key_file"] {
-        dns.read_optional(key, values::string);
-    }
-    dns.finish();
-    for key in ["expiry_hook", "external_account", "fallback", "dns"] {
+    let wildcards = reader.read("wildcards", "[]", wildcards);
+    let dns_reader = reader.table("dns");
+    let dns = acme_dns::read(&dns_reader);
+    let writes_records = dns.is_some() || dns_reader.is_set("provider");
+    dns_reader.finish();
+    for key in ["expiry_hook", "external_account", "fallback"] {
         reader.without_effect(key);
     }
-    Acme { directory, ca_file, challenges, profile }
+    let over_dns = challenges.contains(&Challenge::Dns01);
+    if over_dns && !writes_records {
+        let right = "set provider = \"rfc2136\" or \"exec\" in [acme.dns]";
+        reader.refuse("challenges", Wrong::new("\"dns-01\" needs somebody to write DNS records", right));
+    } else if writes_records && !over_dns {
+        reader.note("dns", "nothing uses it; add \"dns-01\" to acme.challenges");
+    }
+    if !wildcards.is_empty() && !over_dns {
+        let right = "add \"dns-01\" to acme.challenges and set [acme.dns], or remove the wildcards";
+        reader.refuse("wildcards", Wrong::new("CAs validate wildcards over DNS only", right));
+    }
+    Acme { directory, ca_file, challenges, profile, dns, wildcards }
+}
+
+fn wildcards(node: &Node) -> Result<Vec<HostPattern>, Wrong> {
+    let pattern = |node: &Node| {
+        let text = values::string(node)?;
+        match HostPattern::parse(&text) {
+            Ok(pattern) if pattern.is_wildcard() => Ok(pattern),
+            _ => Err(Wrong::new(format!("{text:?} is not a wildcard"), "write a name such as \"*.example.com\"")),
+        }
+    };
+    let mut wildcards = values::list(node, pattern)?;
+    let mut seen = BTreeSet::new();
+    wildcards.retain(|wildcard| seen.insert(wildcard.clone()));
+    Ok(wildcards)
 }
 
 fn directory_text(node: &Node) -> Result<String, Wrong> {
@@ -173,15 +208,12 @@ fn directory(node: &Node) -> Result<String, Wrong> {
 }
 
 fn challenges(node: &Node) -> Result<Vec<Challenge>, Wrong> {
-    const RIGHT: &str = "write [\"tls-alpn-01\", \"http-01\"], one of them or both";
-    let words = [("tls-alpn-01", Challenge::TlsAlpn01), ("http-01", Challenge::Http01)];
+    const RIGHT: &str = "write some of [\"tls-alpn-01\", \"http-01\", \"dns-01\"]";
+    let words = [Challenge::TlsAlpn01, Challenge::Http01, Challenge::Dns01];
     let mut challenges = Vec::new();
     for text in values::list(node, values::string)? {
-        if text == "dns-01" {
-            return Err(Wrong::new("\"dns-01\" is not offered by this version", RIGHT));
-        }
-        let known = words.iter().find(|(word, _)| *word == text);
-        let (_, challenge) = known.ok_or_else(|| Wrong::new(format!("{text:?} is not a challenge type"), RIGHT))?;
+        let known = words.iter().find(|challenge| challenge.as_str() == text);
+        let challenge = known.ok_or_else(|| Wrong::new(format!("{text:?} is not a challenge type"), RIGHT))?;
         if !challenges.contains(challenge) {
             challenges.push(*challenge);
         }
