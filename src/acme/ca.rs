@@ -7,7 +7,7 @@ use super::order::{OrderError, again, explain};
 use super::wire::{Refusal, Transport, Wire};
 use crate::certs::Store;
 use crate::clock::{Clock, Timestamp};
-use crate::config::Authority;
+use crate::config::AcmeCa;
 use bytes::Bytes;
 use http::Request;
 use instant_acme::{Account, Error};
@@ -22,7 +22,7 @@ const DIRECTORY_AGE: Duration = Duration::from_secs(60);
 
 /// A CA.
 pub(super) struct Ca {
-    pub authority: Authority,
+    pub authority: AcmeCa,
     /// What its folder in the store is called.
     pub key: String,
     pub accounts: Accounts,
@@ -44,7 +44,7 @@ pub(super) enum RenewalInfo {
 
 impl Ca {
     pub(super) fn new(
-        authority: &Authority,
+        authority: &AcmeCa,
         transport: Arc<dyn Transport>,
         store: &Store,
         clock: &Clock,

@@ -91,7 +91,11 @@ impl Directory {
 
     /// The profile to name in an order: the configured one, which must be there; else the stated
     /// default, where the CA has profiles at all.
-    pub(super) fn profile(&self, configured: Option<&str>, has_address: bool) -> Result<Option<String>, UnknownProfile> {
+    pub(super) fn profile(
+        &self,
+        configured: Option<&str>,
+        has_address: bool,
+    ) -> Result<Option<String>, UnknownProfile> {
         let offered = &self.services.meta.profiles;
         let Some(wanted) = configured else {
             let default = if has_address { SHORT_LIVED } else { CLASSIC };

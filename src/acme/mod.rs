@@ -6,6 +6,7 @@
 //! itself is instant-acme's; all it needs around it stays inside this module.
 
 mod account;
+pub mod ask;
 mod ca;
 mod directory;
 pub mod ledger;

@@ -1,14 +1,15 @@
 //! Where the served certificates come from, and how a new one reaches the workers.
 
 use super::{CaFileError, StartError};
-use crate::acme::plan::plan;
-use crate::acme::{Kept, Manager, Parts};
+use crate::acme::ask::Asked;
+use crate::acme::plan::{self, Validity};
+use crate::acme::{Https, Kept, Manager, Parts, Transport};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{CertificateOrder, Config, DefaultCertificate, Issuer};
-use crate::matrix::Host;
+use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
+use crate::matrix::HostPattern;
 use crate::net::roots;
 use crate::proxy::{Serving, Shared};
 use crate::telemetry::log::Chain;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How often the internal CA looks whether a certificate is due. Lifetimes are days.
 const INTERNAL_TICK: Duration = Duration::from_secs(600);
@@ -80,17 +82,21 @@ impl Certificates {
                     return Err(StartError::NoCertificate);
                 }
                 for order in &orders {
-                    tracing::error!(names = %Host::list(&order.names), "no file covers these names; their handshakes are refused");
+                    tracing::error!(names = %HostPattern::list(&order.names), "no file covers these names; their handshakes are refused");
                 }
                 Prepared::Files
             }
             Issuer::Internal => {
                 let names = config.names.certificate_names();
-                Prepared::Internal(Box::new(Authority::load_or_make(&store, &names, &clock).await?))
+                Prepared::Internal(Box::new(Authority::load_or_make(&store, names, &clock).await?))
             }
             Issuer::Acme => {
-                let parts = Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone() };
-                let manager = Manager::new(parts, &config.acme, config.email.as_deref(), acme_roots(config)?)?;
+                let parts =
+                    Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone(), random };
+                let transport = |ca: &AcmeCa| -> Result<Arc<dyn Transport>, StartError> {
+                    Ok(Arc::new(Https::new(acme_roots(ca)?)?))
+                };
+                let manager = Manager::new(parts, &config.acme, config.email.as_deref(), transport)?;
                 let kept = manager.publish_stored(orders.clone()).await;
                 Prepared::Acme(Box::new(manager), kept)
             }
@@ -123,16 +129,16 @@ impl Certificates {
     }
 
     /// Keeps certificates valid and shows every new one. Never returns.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager, kept) => {
                 for order in &self.orders {
-                    if !order.names.iter().all(|name| self.published.covers(name)) {
-                        tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
+                    if !order.names.iter().all(|name| self.published.includes(name)) {
+                        tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept), self.follow());
+                tokio::join!(manager.run(kept, asked), self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
@@ -159,7 +165,7 @@ impl Certificates {
         let default = match &self.config.tls.default_certificate {
             DefaultCertificate::None => None,
             DefaultCertificate::Name(host) => Some(host),
-            DefaultCertificate::ServerName => self.config.names.orders().first().and_then(|order| order.names.first()),
+            DefaultCertificate::ServerName => self.config.names.certificate_names().first(),
         };
         let served: Vec<_> = self.config.names.iter().map(|(host, _)| host.clone()).collect();
         let keyring = Keyring::new(slots, &served, default);
@@ -193,14 +199,18 @@ impl Certificates {
             let Some(first) = order.names.first() else { continue };
             let slot = Slot::Issued(first.to_string());
             let current = self.published.subscribe().borrow().get(&slot).cloned();
-            let due = plan(now, current.as_deref().map(Certificate::facts), now);
+            let validity = current.map(|current| {
+                let facts = current.facts();
+                Validity { not_before: facts.not_before, not_after: facts.not_after }
+            });
+            let due = plan::due(now, validity, None, 0);
             if due.at > now {
                 continue;
             }
             match authority.issue(&order.names, now) {
                 Ok(certificate) => self.published.publish(slot, Arc::new(certificate)),
                 Err(error) => {
-                    tracing::error!(names = %Host::list(&order.names), error = %Chain(&error), "the internal CA failed");
+                    tracing::error!(names = %HostPattern::list(&order.names), error = %Chain(&error), "the internal CA failed");
                 }
             }
         }
@@ -237,20 +247,31 @@ pub fn unused_files(config: &Config, published: &Published) -> Vec<String> {
     unused.collect()
 }
 
-/// What the files leave to the issuer: whole orders lose the names that a file covers.
+/// What the files leave to the issuer: orders lose the names that a file covers, and the wildcards
+/// of which files cover every served name.
 pub fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
-    let orders = config.names.orders().iter().map(|order| CertificateOrder {
-        names: order.names.iter().filter(|name| !published.covers(name)).cloned().collect(),
-    });
+    let left: Vec<_> = config.names.certificate_names().iter().filter(|name| !published.covers(name)).collect();
+    let is_left = |pattern: &&HostPattern| left.iter().any(|name| pattern.covers(name));
+    let orders = config.names.orders().iter();
+    let orders = orders.map(|order| CertificateOrder { names: order.names.iter().filter(is_left).cloned().collect() });
     orders.filter(|order| !order.names.is_empty()).collect()
 }
 
-/// The system's roots and those of `acme.ca_file`.
-pub fn acme_roots(config: &Config) -> Result<rustls::RootCertStore, StartError> {
+/// The system's roots and those that `ca_file` adds for this CA.
+pub fn acme_roots(ca: &AcmeCa) -> Result<rustls::RootCertStore, StartError> {
     let mut trusted = roots::system();
-    if let Some(path) = &config.acme.ca_file {
+    if let Some(path) = &ca.ca_file {
         let mut add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &std::fs::read(path)?)?) };
         add().map_err(|source| StartError::CaFile { path: path.clone(), source })?;
     }
     Ok(trusted)
+}
+
+/// A moment in a CA's window, and nothing secret. Without randomness it is the first one.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => 0,
+    }
 }

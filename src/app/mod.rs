@@ -33,6 +33,7 @@ use signals::Signals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use workers::Workers;
 
@@ -174,7 +175,8 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(self_check);
         let certificates = self.certificates;
-        tasks.spawn_local(async move { certificates.run().await });
+        let (_asks, asked) = mpsc::channel(1);
+        tasks.spawn_local(async move { certificates.run(asked).await });
         let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;

@@ -1,14 +1,14 @@
 //! A certificate with its chain and key, proved to belong together.
 
-use super::x509::{self, CertificateName, Facts};
+use super::x509::{self, Facts};
 use crate::clock::Timestamp;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Certificate {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let verifier = verifier.map_err(|error| bad(&error))?;
-        let Some(name) = self.facts.names.iter().find_map(CertificateName::example) else {
+        let Some(name) = self.facts.names.iter().find_map(example) else {
             return Err(InvalidCertificate::NoNames);
         };
         // The leaf's own time is the caller's to judge, with better words than this verifier has.
@@ -146,6 +146,11 @@ impl Certificate {
     /// Whether the leaf is valid for `host`.
     pub fn covers(&self, host: &Host) -> bool {
         self.facts.names.iter().any(|name| name.covers(host))
+    }
+
+    /// Whether the leaf is valid for everything that `pattern` stands for.
+    pub fn includes(&self, pattern: &HostPattern) -> bool {
+        self.facts.names.iter().any(|name| name.includes(pattern))
     }
 
     /// Whether `now` lies in the leaf's validity.
@@ -164,6 +169,14 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the key.
         f.debug_struct("Certificate").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// A name that `pattern` covers, as the TLS library takes it.
+fn example(pattern: &HostPattern) -> Option<ServerName<'static>> {
+    match pattern {
+        HostPattern::Exact(host) => ServerName::try_from(host.plain()).ok(),
+        HostPattern::Wildcard(parent) => ServerName::try_from(format!("a.{parent}")).ok(),
     }
 }
 

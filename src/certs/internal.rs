@@ -12,7 +12,7 @@ use super::certificate::{Certificate, InvalidCertificate};
 use super::store::{Store, StoreError};
 use super::x509;
 use crate::clock::{Clock, Timestamp};
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
@@ -131,9 +131,9 @@ impl Authority {
     }
 
     /// Issues a certificate for `names`. It is not kept: the next start issues another.
-    pub fn issue(&self, names: &[Host], now: Timestamp) -> Result<Certificate, AuthorityError> {
+    pub fn issue(&self, names: &[HostPattern], now: Timestamp) -> Result<Certificate, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
+        let mut params = CertificateParams::new(names.iter().map(HostPattern::plain).collect::<Vec<_>>())?;
         params.distinguished_name = DistinguishedName::new();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -207,7 +207,7 @@ mod tests {
         roots.add(CertificateDer::from_pem_slice(authority.root_pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let leaf = authority.issue(&hosts(&[name]), Clock::System.now()).unwrap();
+        let leaf = authority.issue(&[HostPattern::parse(name).unwrap()], Clock::System.now()).unwrap();
         let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned()).unwrap();
         let chain = &leaf.certified_key().cert;
         verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).map(drop)

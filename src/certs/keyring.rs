@@ -1,7 +1,7 @@
 //! Which certificate is shown for which name.
 
 use super::Certificate;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -43,6 +43,11 @@ impl Published {
     /// Whether some certificate covers `host`.
     pub fn covers(&self, host: &Host) -> bool {
         self.slots.borrow().values().any(|certificate| certificate.covers(host))
+    }
+
+    /// Whether some certificate covers everything that `pattern` stands for.
+    pub fn includes(&self, pattern: &HostPattern) -> bool {
+        self.slots.borrow().values().any(|certificate| certificate.includes(pattern))
     }
 }
 

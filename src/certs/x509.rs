@@ -2,10 +2,9 @@
 //! common name has been dead for servers since RFC 6125.
 
 use crate::clock::Timestamp;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
@@ -13,7 +12,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certi
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Names it is valid for.
-    pub names: Vec<CertificateName>,
+    pub names: Vec<HostPattern>,
     /// First second of validity.
     pub not_before: Timestamp,
     /// Last second of validity.
@@ -31,47 +30,6 @@ pub struct Facts {
     /// What RFC 9773 §4.1 calls the certificate: its issuer's key identifier and its serial number,
     /// base64url with a dot between. `None` where the issuer gives its key no identifier.
     pub renewal_id: Option<String>,
-}
-
-/// A name in a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CertificateName {
-    /// One name or address.
-    Exact(Host),
-    /// `*.example.com`: one label in place of the star (RFC 6125 §6.4.3).
-    Wildcard(String),
-}
-
-impl CertificateName {
-    /// Whether this entry is valid for `host`.
-    pub fn covers(&self, host: &Host) -> bool {
-        match (self, host) {
-            (Self::Exact(name), host) => name == host,
-            (Self::Wildcard(parent), Host::Dns(name)) => {
-                name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
-            }
-            (Self::Wildcard(_), Host::Ip(_)) => false,
-        }
-    }
-}
-
-impl CertificateName {
-    /// A name that this entry is valid for, as the TLS library takes it.
-    pub fn example(&self) -> Option<ServerName<'static>> {
-        match self {
-            Self::Exact(host) => ServerName::try_from(host.plain()).ok(),
-            Self::Wildcard(parent) => ServerName::try_from(format!("a.{parent}")).ok(),
-        }
-    }
-}
-
-impl std::fmt::Display for CertificateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => host.fmt(f),
-            Self::Wildcard(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }
 
 /// Not a certificate that can be read.
@@ -106,18 +64,15 @@ fn renewal_id(certificate: &X509Certificate<'_>) -> Option<String> {
     Some(format!("{}.{}", encode(issuer.0), encode(certificate.raw_serial())))
 }
 
-fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
+fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
     match name {
-        GeneralName::DNSName(text) => match text.strip_prefix("*.") {
-            Some(parent) => Some(CertificateName::Wildcard(parent.to_ascii_lowercase())),
-            None => Host::parse(text).ok().map(CertificateName::Exact),
-        },
+        GeneralName::DNSName(text) => HostPattern::parse(text).ok(),
         GeneralName::IPAddress(bytes) => {
             let address = match bytes.len() {
                 4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(*bytes).ok()?)),
                 _ => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?)),
             };
-            Some(CertificateName::Exact(Host::Ip(address)))
+            Some(HostPattern::Exact(Host::Ip(address)))
         }
         _ => None,
     }
@@ -126,14 +81,6 @@ fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wildcard_stands_for_exactly_one_label() {
-        let wildcard = CertificateName::Wildcard("example.com".to_owned());
-        let covers = |name| wildcard.covers(&Host::parse(name).unwrap());
-        assert!(covers("matrix.example.com"));
-        assert!(!covers("example.com") && !covers("a.b.example.com") && !covers("1.2.3.4"));
-    }
 
     #[test]
     fn facts_of_a_made_certificate() {

@@ -97,7 +97,7 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>
     let root = match config.tls.issuer {
         Issuer::Internal => {
             let store = Store::existing(&config.state_dir);
-            let stored = control_plane(internal::stored_root(&store, &config.names.certificate_names()));
+            let stored = control_plane(internal::stored_root(&store, config.names.certificate_names()));
             let stored = stored.map_err(|failed| vec![failed.to_string()])?;
             // Without its root, the check would find faults that are not there.
             stored.map_err(|failed| vec![format!("{}; run the check as the user vestibule runs as", Chain(&failed))])?

@@ -6,7 +6,7 @@ use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, co
 use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer};
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::{self, Chain};
 use std::future::pending;
 
@@ -58,16 +58,16 @@ pub(super) fn validate(config: &Config) -> u8 {
         for order in uncovered(config, &published) {
             error(&format!(
                 "tls.certificates: no file covers {}, and tls.issuer is \"files\"",
-                Host::list(&order.names)
+                HostPattern::list(&order.names)
             ));
             status = NOT_OK;
         }
     }
-    if config.tls.issuer == Issuer::Acme
-        && let Err(failed) = acme_roots(config)
-    {
-        error(&failed);
-        status = NOT_OK;
+    for authority in config.acme.cas.iter().filter(|_| config.tls.issuer == Issuer::Acme) {
+        if let Err(failed) = acme_roots(authority) {
+            error(&failed);
+            status = NOT_OK;
+        }
     }
     for notice in &config.notices {
         line(format!("note: {notice}"));
@@ -82,7 +82,7 @@ pub(super) fn validate(config: &Config) -> u8 {
 /// Prints the internal CA's root.
 pub(super) fn root(config: &Config) -> u8 {
     let store = Store::existing(&config.state_dir);
-    match control_plane(internal::stored_root(&store, &config.names.certificate_names())) {
+    match control_plane(internal::stored_root(&store, config.names.certificate_names())) {
         Ok(Ok(Some(root))) => {
             print(&root);
             0

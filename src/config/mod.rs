@@ -4,6 +4,7 @@
 //! collects every mistake, [`show`] prints the result. Names and defaults are those of the
 //! configuration reference in the README; a test holds the two together.
 
+mod acme_dns;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -20,6 +21,7 @@ pub mod upstream;
 pub mod values;
 pub mod workers;
 
+pub use acme_dns::DnsProvider;
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
@@ -29,7 +31,7 @@ pub use rate::Rate;
 pub use reader::{ConfigError, Shown};
 pub use route::{PathPattern, RouteRule, RouteTarget};
 pub use server::{Apex, PublicHost, Server, Services, Site};
-pub use tls::{Acme, CertificateFiles, Challenge, DefaultCertificate, Issuer, Tls};
+pub use tls::{Acme, AcmeCa, CertificateFiles, Challenge, DefaultCertificate, ExternalAccount, Issuer, Tls};
 pub use tree::Origin;
 pub use upstream::UpstreamAddress;
 pub use workers::WorkerKind;
@@ -160,7 +162,8 @@ fn read(root: Reader) -> Config {
     let listen = with(section("listen"), listen::read);
     let tls_reader = section("tls");
     let tls = tls::read_tls(&tls_reader);
-    let acme = with(section("acme"), tls::read_acme);
+    let acme_reader = section("acme");
+    let acme = tls::read_acme(&acme_reader);
     let (sites, site_readers) = read_all(root.tables("site"), server::read_site);
     let limits = with(section("limits"), limits::read);
     let trusted_proxies = with(section("trusted_proxies"), |reader| {
@@ -168,7 +171,9 @@ fn read(root: Reader) -> Config {
     });
     let log = with(section("log"), log::read_log);
     let check = with(section("check"), log::read_check);
-    let names = NameMap::new(&servers, &sites, |place, wrong| {
+    // The internal CA signs for names, never for all below one; files are what they are.
+    let wildcards = if tls.issuer == Issuer::Acme { acme.wildcards.as_slice() } else { &[] };
+    let names = NameMap::new(&servers, &sites, wildcards, |place, wrong| {
         let (reader, key) = match place {
             Place::Server(index) => {
                 let reader = server_readers.get(index).unwrap_or(&root);
@@ -178,13 +183,18 @@ fn read(root: Reader) -> Config {
         };
         reader.refuse(key, wrong);
     });
+    for wildcard in &acme.wildcards {
+        if !names.certificate_names().iter().any(|name| wildcard.covers(name)) {
+            acme_reader.note("wildcards", &format!("{wildcard} covers no served name and is not ordered"));
+        }
+    }
     if let DefaultCertificate::Name(host) = &tls.default_certificate
         && names.owner(host).is_none()
     {
         let right = "write one of the served names, \"server_name\" or \"none\"";
         tls_reader.refuse("default_certificate", Wrong::new(format!("{host} is not served here"), right));
     }
-    for reader in server_readers.into_iter().chain(site_readers).chain([tls_reader, root]) {
+    for reader in server_readers.into_iter().chain(site_readers).chain([tls_reader, acme_reader, root]) {
         reader.finish();
     }
     Config {

@@ -2,7 +2,7 @@
 
 use super::reader::Wrong;
 use super::server::{Apex, Server, Site};
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use std::collections::BTreeMap;
 
 /// Who answers for a name. At an apex site both are set: the server gets the Matrix paths, the
@@ -28,20 +28,23 @@ pub enum Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameMap {
     owners: BTreeMap<Host, Owner>,
+    certified: Vec<Host>,
     orders: Vec<CertificateOrder>,
 }
 
 /// Names that share a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateOrder {
-    /// The names, the first of which names the certificate.
-    pub names: Vec<Host>,
+    /// The names, the first of which names the certificate. One of them may be a wildcard.
+    pub names: Vec<HostPattern>,
 }
 
 impl NameMap {
-    /// Collects the names; two owners of one name are refused.
-    pub fn new(servers: &[Server], sites: &[Site], refuse: impl Fn(Place, Wrong)) -> Self {
+    /// Collects the names; two owners of one name are refused. Names that one of `wildcards` covers
+    /// share its certificate.
+    pub fn new(servers: &[Server], sites: &[Site], wildcards: &[HostPattern], refuse: impl Fn(Place, Wrong)) -> Self {
         let mut map = Self::default();
+        let mut sets = Vec::new();
         for (index, server) in servers.iter().enumerate() {
             for name in server.names() {
                 let owner = map.owners.entry(name.clone()).or_default();
@@ -51,7 +54,7 @@ impl NameMap {
                 }
                 owner.server = Some(index);
             }
-            map.orders.push(CertificateOrder { names: server.certificate_names() });
+            sets.push(server.certificate_names());
         }
         for (index, site) in sites.iter().enumerate() {
             let owner = map.owners.entry(site.host.clone()).or_default();
@@ -77,10 +80,12 @@ impl NameMap {
                 );
             }
             owner.site = Some(index);
-            if !map.orders.iter().any(|order| order.names.contains(&site.host)) {
-                map.orders.push(CertificateOrder { names: vec![site.host.clone()] });
+            if !sets.iter().flatten().any(|name| *name == site.host) {
+                sets.push(vec![site.host.clone()]);
             }
         }
+        map.orders = orders(&sets, wildcards);
+        map.certified = sets.into_iter().flatten().collect();
         map
     }
 
@@ -94,13 +99,45 @@ impl NameMap {
         self.owners.iter().map(|(host, owner)| (host, *owner))
     }
 
-    /// Every name that needs a certificate, each once.
-    pub fn certificate_names(&self) -> Vec<Host> {
-        self.orders.iter().flat_map(|order| order.names.iter().cloned()).collect()
+    /// Every name that needs a certificate, each once, in configuration order.
+    pub fn certificate_names(&self) -> &[Host] {
+        &self.certified
     }
 
     /// The sets of names that need a certificate, in configuration order.
     pub fn orders(&self) -> &[CertificateOrder] {
         &self.orders
     }
+}
+
+/// The orders for sets of names. A wildcard replaces all names that it covers, stands where the
+/// first of them stood, and takes the name that it hangs below along if that one is wanted and
+/// nothing else covers it. A wildcard that covers no name is not ordered.
+fn orders(sets: &[Vec<Host>], wildcards: &[HostPattern]) -> Vec<CertificateOrder> {
+    let covering = |name: &Host| wildcards.iter().find(|wildcard| wildcard.covers(name));
+    let with_wildcard = |name: &Host| wildcards.iter().find(|wildcard| wildcard.base() == *name);
+    // Only a wildcard that is ordered can take a name along.
+    let used = |wildcard: &&HostPattern| sets.iter().flatten().any(|name| covering(name) == Some(*wildcard));
+    let mut orders: Vec<CertificateOrder> = Vec::new();
+    for set in sets {
+        let mut own = Vec::new();
+        for name in set {
+            let (wildcard, along) = match covering(name) {
+                Some(wildcard) => (Some(wildcard), None),
+                None => (with_wildcard(name).filter(used), Some(HostPattern::from(name.clone()))),
+            };
+            let Some(wildcard) = wildcard else {
+                own.extend(along);
+                continue;
+            };
+            match orders.iter_mut().find(|order| order.names.first() == Some(wildcard)) {
+                Some(order) => order.names.extend(along),
+                None => orders.push(CertificateOrder { names: [wildcard.clone()].into_iter().chain(along).collect() }),
+            }
+        }
+        if !own.is_empty() {
+            orders.push(CertificateOrder { names: own });
+        }
+    }
+    orders
 }

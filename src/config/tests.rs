@@ -14,7 +14,7 @@ fn one_line_is_a_complete_configuration() {
     let server = &config.servers[0];
     assert_eq!(server.homeserver.to_string(), "http://127.0.0.1:8008");
     assert_eq!((server.public_host.host.to_string().as_str(), server.public_host.port), ("example.com", 443));
-    assert_eq!(config.acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(config.acme.cas[0].directory, "https://acme-v02.api.letsencrypt.org/directory");
     assert_eq!(config.names.orders().len(), 1);
     assert!(config.notices.is_empty() && config.listen.https.by_default);
 }
@@ -53,6 +53,110 @@ fn two_servers_and_two_sites() {
     assert_eq!(owner("one.example"), Owner { server: Some(0), site: Some(0) });
     assert_eq!(owner("two.example"), Owner { server: Some(1), site: None }, "served whatever apex says");
     assert_eq!(owner("chat.example"), Owner { server: None, site: Some(1) });
+}
+
+/// The orders of a configuration: names by spaces, one line each.
+fn orders(text: &str) -> Vec<String> {
+    let config = parse_text(text).unwrap();
+    let orders = config.names.orders().iter();
+    let orders: Vec<_> = orders.map(|order| crate::matrix::HostPattern::list(&order.names).replace(',', " ")).collect();
+    for name in config.names.certificate_names() {
+        let covering = config.names.orders().iter().flat_map(|order| &order.names).filter(|one| one.covers(name));
+        assert_eq!(covering.count(), 1, "{name} is covered once: {orders:?}");
+    }
+    orders
+}
+
+const OVER_DNS: &str =
+    "challenges = [\"http-01\", \"dns-01\"]\ndns = { provider = \"exec\", command = [\"/bin/true\"] }\n";
+
+#[test]
+fn a_wildcard_stands_for_the_names_that_it_covers() {
+    let servers = |names: &[(&str, &str)]| -> String {
+        let table = |(name, more): &(&str, &str)| format!("[[server]]\nserver_name = \"{name}\"\n{more}\n");
+        names.iter().map(table).collect()
+    };
+    let public = "public_host = \"matrix.example.com\"";
+    let elsewhere = "public_host = \"matrix.example.com\"\napex = \"elsewhere\"";
+    let site = "[[site]]\nhost = \"chat.example.com\"\nupstream = \"http://127.0.0.1:1\"\n";
+    let hub = [("a.example.com", ""), ("other.org", ""), ("b.example.com", ""), ("example.com", public)];
+    for (wildcards, tables, expected) in [
+        ("[]", servers(&hub[..2]), vec!["a.example.com", "other.org"]),
+        ("[\"*.example.com\"]", servers(&hub) + site, vec!["*.example.com example.com", "other.org"]),
+        ("[\"*.example.com\", \"*.Example.com\"]", servers(&hub[3..]), vec!["*.example.com example.com"]),
+        ("[\"*.example.com\"]", servers(&[("example.com", elsewhere)]) + site, vec!["*.example.com"]),
+        (
+            "[\"*.example.com\"]",
+            servers(&[("example.com", ""), ("x.y.example.com", "")]),
+            vec!["example.com", "x.y.example.com"],
+        ),
+        (
+            "[\"*.example.com\", \"*.y.example.com\"]",
+            servers(&[("y.example.com", ""), ("x.y.example.com", "")]),
+            vec!["*.example.com", "*.y.example.com"],
+        ),
+        ("[\"*.example.com\"]", servers(&[("1.2.3.4", ""), ("a.example.com", "")]), vec!["1.2.3.4", "*.example.com"]),
+    ] {
+        assert_eq!(orders(&format!("[acme]\nwildcards = {wildcards}\n{OVER_DNS}{tables}")), expected, "{tables}");
+    }
+    let fifty: String = (0..50).map(|n| servers(&[(&format!("h{n}.example.com"), "")])).collect();
+    let fifty = format!("[acme]\nwildcards = [\"*.example.com\"]\n{OVER_DNS}{fifty}");
+    assert_eq!(orders(&fifty), ["*.example.com"]);
+    assert_eq!(parse_text(&fifty).unwrap().names.certificate_names().len(), 50);
+    let internal = format!("[tls]\nissuer = \"internal\"\n{fifty}");
+    assert_eq!(orders(&internal).len(), 50, "the internal CA signs for names");
+    let unused = parse_text(&format!("server_name = \"a.b\"\n[acme]\nwildcards = [\"*.x.org\"]\n{OVER_DNS}")).unwrap();
+    assert_eq!(unused.notices, ["v.toml:3:13: acme.wildcards: *.x.org covers no served name and is not ordered"]);
+}
+
+#[test]
+fn dns_needs_somebody_who_writes_records() {
+    let acme = |text: &str| parse_text(&format!("server_name = \"a.b\"\n[acme]\n{text}"));
+    let rfc2136 = "challenges = [\"dns-01\"]\n[acme.dns]\nprovider = \"rfc2136\"\n";
+    for (server, expected) in
+        [("192.0.2.53:5353", "192.0.2.53:5353"), ("192.0.2.53", "192.0.2.53:53"), ("[::1]", "[::1]:53")]
+    {
+        let text = format!("{rfc2136}server = \"{server}\"\nkey_name = \"a.\"\nkey_file = \"/k\"");
+        let config = acme(&text).unwrap();
+        let Some(DnsProvider::Rfc2136 { server, key_name, key_file }) = &config.acme.dns else { panic!("{text}") };
+        assert_eq!((server.to_string().as_str(), key_name.as_deref()), (expected, Some("a.")));
+        assert_eq!((key_file.to_str(), config.notices.len()), (Some("/k"), 0));
+    }
+    for (text, expected) in [
+        (
+            "challenges = [\"dns-01\"]",
+            "v.toml:3:14: acme.challenges: \"dns-01\" needs somebody to write DNS records; set provider = \"rfc2136\" or \"exec\" in [acme.dns]",
+        ),
+        ("wildcards = [\"*.b\"]", "v.toml:3:13: acme.wildcards: CAs validate wildcards over DNS only; add \"dns-01\""),
+        (
+            "wildcards = [\"x.b\"]\nchallenges = []",
+            "acme.wildcards: \"x.b\" is not a wildcard; write a name such as \"*.example.com\"",
+        ),
+        ("[acme.dns]\nserver = \"1.2.3.4\"", "acme.dns.provider: missing; write provider = \"rfc2136\" or \"exec\""),
+        (
+            &format!("{rfc2136}server = \"ns.b\"\nkey_file = \"/k\""),
+            "acme.dns.server: \"ns.b\" is not an address; write",
+        ),
+        (&format!("{rfc2136}server = \"1.2.3.4\""), "acme.dns.key_file: missing; write key_file = "),
+        (
+            &format!("{rfc2136}server = \"1.2.3.4\"\nkey_file = \"/k\"\nkey_name = \"a b\""),
+            "acme.dns.key_name: \"a b\" is not a key's name; write the name in the quotes",
+        ),
+        (
+            &format!("{rfc2136}server = \"1.2.3.4\"\nkey_file = \"/k\"\ncommand = [\"/x\"]"),
+            "acme.dns.command: this belongs to the other provider; remove it, or set provider = \"exec\"",
+        ),
+        (
+            "challenges = [\"dns-01\"]\n[acme.dns]\nprovider = \"exec\"\ncommand = [\"hook\"]",
+            "v.toml:6:11: acme.dns.command: \"hook\" is not an absolute path; write the program's absolute path first",
+        ),
+        ("challenges = [\"dns-1\"]", "acme.challenges: \"dns-1\" is not a challenge type; write some of "),
+    ] {
+        let found = acme(text).expect_err("this configuration is wrong");
+        assert!(found[0].contains(expected), "for {text}\n{found:?}\n{expected}");
+    }
+    let unused = acme("[acme.dns]\nprovider = \"exec\"\ncommand = [\"/x\"]").unwrap();
+    assert_eq!(unused.notices, ["v.toml:3:7: acme.dns: nothing uses it; add \"dns-01\" to acme.challenges"]);
 }
 
 #[test]

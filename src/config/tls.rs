@@ -1,9 +1,11 @@
 //! `[tls]` and `[acme]`: where certificates come from.
 
+use super::acme_dns::{self, DnsProvider};
 use super::reader::{Reader, Wrong};
 use super::tree::Node;
 use super::values;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,12 +97,15 @@ pub enum Challenge {
     TlsAlpn01,
     /// A file on port 80.
     Http01,
+    /// A TXT record below `_acme-challenge`. The only way for wildcards (RFC 8555 §7.1.3), and not for
+    /// addresses (RFC 8738 §7).
+    Dns01,
 }
 
 impl Challenge {
     /// The type with this name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::TlsAlpn01, Self::Http01].into_iter().find(|challenge| challenge.as_str() == text)
+        [Self::TlsAlpn01, Self::Http01, Self::Dns01].into_iter().find(|challenge| challenge.as_str() == text)
     }
 
     /// The name of RFC 8555 and of the configuration.
@@ -108,6 +113,7 @@ impl Challenge {
         match self {
             Self::TlsAlpn01 => "tls-alpn-01",
             Self::Http01 => "http-01",
+            Self::Dns01 => "dns-01",
         }
     }
 }
@@ -116,14 +122,19 @@ impl Challenge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
     /// The CAs, in order of preference; never empty. Those after the first stand in when it fails.
-    pub authorities: Vec<Authority>,
+    pub cas: Vec<AcmeCa>,
     /// In order of preference; never empty.
     pub challenges: Vec<Challenge>,
+    /// Who writes DNS records: always set when `challenges` has DNS-01.
+    pub dns: Option<DnsProvider>,
+    /// Wildcards, each once, whose certificates serve the names that they cover. With any of them
+    /// `challenges` has DNS-01.
+    pub wildcards: Vec<HostPattern>,
 }
 
 /// A CA that speaks ACME.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
+pub struct AcmeCa {
     /// Its directory URL.
     pub directory: String,
     /// Extra trust root for the directory itself.
@@ -153,14 +164,14 @@ const ZEROSSL: &str = "https://acme.zerossl.com/v2/DV90";
 /// Reads `[acme]`.
 pub fn read_acme(reader: &Reader) -> Acme {
     let letsencrypt = Some(reader.read("directory", "\"letsencrypt\"", directory));
-    let mut authorities = Vec::from_iter(read_authority(reader, letsencrypt));
+    let mut cas = Vec::from_iter(read_ca(reader, letsencrypt));
     let challenges = reader.read("challenges", "[\"tls-alpn-01\", \"http-01\"]", challenges);
     reader.read("expiry_hook", "[]", |node| values::list(node, values::string));
     for fallback in reader.tables("fallback") {
         let directory = fallback.read_required("directory", "write directory = \"zerossl\"", directory);
-        let authority = read_authority(&fallback, directory);
-        let again = |authority: &&Authority| {
-            let known: Option<&Authority> = authorities.iter().find(|known| known.directory == authority.directory);
+        let authority = read_ca(&fallback, directory);
+        let again = |authority: &&AcmeCa| {
+            let known: Option<&AcmeCa> = cas.iter().find(|known| known.directory == authority.directory);
             known.is_some()
         };
         if let Some(authority) = authority.as_ref().filter(again) {
@@ -168,22 +179,46 @@ pub fn read_acme(reader: &Reader) -> Acme {
             fallback.refuse("directory", Wrong::new(wrong, "name another CA, or remove this table"));
         }
         fallback.finish();
-        authorities.extend(authority);
+        cas.extend(authority);
     }
-    let dns = reader.table("dns");
-    dns.read_optional("provider", |node| values::word(node, &[("rfc2136", ()), ("exec", ())]));
-    for key in ["server", "key_name", "key_file"] {
-        dns.read_optional(key, values::string);
-    }
-    dns.finish();
-    for key in ["expiry_hook", "dns"] {
+    let wildcards = reader.read("wildcards", "[]", wildcards);
+    let dns_reader = reader.table("dns");
+    let dns = acme_dns::read(&dns_reader);
+    let writes_records = dns.is_some() || dns_reader.is_set("provider");
+    dns_reader.finish();
+    for key in ["expiry_hook"] {
         reader.without_effect(key);
     }
-    Acme { authorities, challenges }
+    let over_dns = challenges.contains(&Challenge::Dns01);
+    if over_dns && !writes_records {
+        let right = "set provider = \"rfc2136\" or \"exec\" in [acme.dns]";
+        reader.refuse("challenges", Wrong::new("\"dns-01\" needs somebody to write DNS records", right));
+    } else if writes_records && !over_dns {
+        reader.note("dns", "nothing uses it; add \"dns-01\" to acme.challenges");
+    }
+    if !wildcards.is_empty() && !over_dns {
+        let right = "add \"dns-01\" to acme.challenges and set [acme.dns], or remove the wildcards";
+        reader.refuse("wildcards", Wrong::new("CAs validate wildcards over DNS only", right));
+    }
+    Acme { cas, challenges, dns, wildcards }
+}
+
+fn wildcards(node: &Node) -> Result<Vec<HostPattern>, Wrong> {
+    let pattern = |node: &Node| {
+        let text = values::string(node)?;
+        match HostPattern::parse(&text) {
+            Ok(pattern) if pattern.is_wildcard() => Ok(pattern),
+            _ => Err(Wrong::new(format!("{text:?} is not a wildcard"), "write a name such as \"*.example.com\"")),
+        }
+    };
+    let mut wildcards = values::list(node, pattern)?;
+    let mut seen = BTreeSet::new();
+    wildcards.retain(|wildcard| seen.insert(wildcard.clone()));
+    Ok(wildcards)
 }
 
 /// Reads what `[acme]` and each `[[acme.fallback]]` say about one CA.
-fn read_authority(reader: &Reader, directory: Option<String>) -> Option<Authority> {
+fn read_ca(reader: &Reader, directory: Option<String>) -> Option<AcmeCa> {
     let ca_file = reader.read("ca_file", "\"\"", values::string_or_unset).map(PathBuf::from);
     let profile = reader.read("profile", "\"\"", values::string_or_unset);
     let staging = reader.read("staging", "\"\"", values::string_or_unset);
@@ -204,7 +239,10 @@ fn read_authority(reader: &Reader, directory: Option<String>) -> Option<Authorit
         (set, _) => {
             let (there, missing) =
                 if set.is_some() { ("key_id", "hmac_key_file") } else { ("hmac_key_file", "key_id") };
-            account.refuse(there, Wrong::new(format!("{missing} is not set"), format!("set {missing} as well, or neither")));
+            account.refuse(
+                there,
+                Wrong::new(format!("{missing} is not set"), format!("set {missing} as well, or neither")),
+            );
             None
         }
     };
@@ -215,7 +253,7 @@ fn read_authority(reader: &Reader, directory: Option<String>) -> Option<Authorit
         reader.note("directory", missing);
     }
     let staging = staging.or_else(|| (directory == LETSENCRYPT).then(|| LETSENCRYPT_STAGING.to_owned()));
-    Some(Authority { directory, ca_file, profile, external_account, staging })
+    Some(AcmeCa { directory, ca_file, profile, external_account, staging })
 }
 
 fn directory(node: &Node) -> Result<String, Wrong> {
@@ -234,15 +272,12 @@ fn directory(node: &Node) -> Result<String, Wrong> {
 }
 
 fn challenges(node: &Node) -> Result<Vec<Challenge>, Wrong> {
-    const RIGHT: &str = "write [\"tls-alpn-01\", \"http-01\"], one of them or both";
-    let words = [("tls-alpn-01", Challenge::TlsAlpn01), ("http-01", Challenge::Http01)];
+    const RIGHT: &str = "write some of [\"tls-alpn-01\", \"http-01\", \"dns-01\"]";
+    let words = [Challenge::TlsAlpn01, Challenge::Http01, Challenge::Dns01];
     let mut challenges = Vec::new();
     for text in values::list(node, values::string)? {
-        if text == "dns-01" {
-            return Err(Wrong::new("\"dns-01\" is not offered by this version", RIGHT));
-        }
-        let known = words.iter().find(|(word, _)| *word == text);
-        let (_, challenge) = known.ok_or_else(|| Wrong::new(format!("{text:?} is not a challenge type"), RIGHT))?;
+        let known = words.iter().find(|challenge| challenge.as_str() == text);
+        let challenge = known.ok_or_else(|| Wrong::new(format!("{text:?} is not a challenge type"), RIGHT))?;
         if !challenges.contains(challenge) {
             challenges.push(*challenge);
         }

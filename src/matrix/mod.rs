@@ -6,10 +6,12 @@
 pub mod authorization;
 pub mod canonical_json;
 pub mod error;
+pub mod host_pattern;
 pub mod keys;
 pub mod server_name;
 pub mod version;
 pub mod well_known;
 
 pub use error::MatrixError;
+pub use host_pattern::HostPattern;
 pub use server_name::{Host, ServerName};

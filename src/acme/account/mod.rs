@@ -8,7 +8,7 @@ use super::order::{OrderError, again, explain};
 use super::wire::Wire;
 use crate::certs::Store;
 use crate::certs::store::StoreError;
-use crate::config::Authority;
+use crate::config::AcmeCa;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
@@ -67,14 +67,14 @@ struct Stored {
 /// The account of one CA, loaded or made at the first order.
 pub(super) struct Accounts {
     store: Store,
-    authority: Authority,
+    authority: AcmeCa,
     key: String,
     contact: Vec<String>,
     loaded: Mutex<Option<Stored>>,
 }
 
 impl Accounts {
-    pub(super) fn new(store: Store, authority: &Authority, ca: &str, email: Option<&str>) -> Self {
+    pub(super) fn new(store: Store, authority: &AcmeCa, ca: &str, email: Option<&str>) -> Self {
         Self {
             store,
             authority: authority.clone(),

@@ -23,7 +23,7 @@ pub struct Failure {
     /// The challenge type that was tried, if it came to that.
     pub challenge: Option<Challenge>,
     /// The names whose authorisation failed (or may have), as the CA writes them
-    /// ([`crate::matrix::Host::plain`]). Each counts against the CA's limit, whatever the kind. For
+    /// ([`crate::matrix::HostPattern::plain`]). Each counts against the CA's limit, whatever the kind. For
     /// [`FailureKind::Validation`], none means all.
     pub identifiers: Vec<String>,
 }

@@ -22,7 +22,7 @@ use crate::certs::Store;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use failure::shorten;
 use record::{Attempt, Event, Outcome};
 use rehearsal::Rehearsal;
@@ -80,7 +80,7 @@ struct Aside {
 #[derive(Clone, Copy, Debug)]
 pub struct Issued<'a> {
     /// For these names.
-    pub names: &'a [Host],
+    pub names: &'a [HostPattern],
     /// Proved in this way; `None` when earlier authorisations did.
     pub challenge: Option<Challenge>,
     /// Seconds from the certificate's first to its last.
@@ -151,7 +151,7 @@ impl Default for Ledger {
 impl Ledger {
     /// Reads the record, or begins one. A clock that is behind the record is noted in it at once:
     /// what the record says happened in the future counts from this moment.
-    pub async fn load(store: &Store, ca: &str, first: &Host, now: Timestamp) -> Result<Self, LedgerError> {
+    pub async fn load(store: &Store, ca: &str, first: &HostPattern, now: Timestamp) -> Result<Self, LedgerError> {
         #[derive(Deserialize)]
         struct Version {
             version: u32,
@@ -173,20 +173,20 @@ impl Ledger {
     }
 
     /// Writes the record.
-    pub async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+    pub async fn save(&self, store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
         store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
     }
 
     /// An order is about to be placed. To be saved before it is: an attempt that a crash ends then
     /// counts as failed, and a crash loop cannot spend the CA's patience.
-    pub fn placed(&mut self, now: Timestamp, names: &[Host]) {
+    pub fn placed(&mut self, now: Timestamp, names: &[HostPattern]) {
         if let Some(open) = self.open.take() {
             self.push(open.interrupted());
             self.failures = self.failures.saturating_add(1);
             self.totals.failed = self.totals.failed.saturating_add(1);
         }
         self.prune(now);
-        let names = names.iter().take(MAX_IDENTIFIERS).map(Host::plain).collect();
+        let names = names.iter().take(MAX_IDENTIFIERS).map(HostPattern::plain).collect();
         self.open = Some(Attempt { at: now, names, finalising: false });
         self.totals.placed = self.totals.placed.saturating_add(1);
     }
@@ -284,13 +284,13 @@ impl Ledger {
 }
 
 /// Where the record is stored.
-pub fn key(ca: &str, first: &Host) -> String {
-    format!("acme/{ca}/orders/{first}.json")
+pub fn key(ca: &str, first: &HostPattern) -> String {
+    format!("acme/{ca}/orders/{}.json", first.file_name())
 }
 
 /// A set of names, whatever their order.
-fn set_key(names: &[Host]) -> String {
-    join(&names.iter().map(Host::plain).collect::<Vec<_>>())
+fn set_key(names: &[HostPattern]) -> String {
+    join(&names.iter().map(HostPattern::plain).collect::<Vec<_>>())
 }
 
 fn join(names: &[String]) -> String {

@@ -6,7 +6,7 @@ use super::rehearsal::Rehearsal;
 use super::{Ledger, set_key};
 use crate::backoff::Ladder;
 use crate::clock::Timestamp;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use std::fmt;
 use std::time::Duration;
 
@@ -82,6 +82,13 @@ pub enum Hold {
     JustReplaced,
 }
 
+impl Hold {
+    /// Whether it is the delay after a failure, and nothing that the CA said or counts.
+    pub fn is_back_off(&self) -> bool {
+        matches!(self, Self::BackOff { .. })
+    }
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -143,7 +150,7 @@ impl Ledger {
     ///
     /// No hold is longer than a day, but for Retry-After and the limit on certificates, which may
     /// take a week; whatever the record says happened in the future holds for a day at most.
-    pub fn earliest(&self, now: Timestamp, names: &[Host], emergency: bool, jitter: u16) -> Standing {
+    pub fn earliest(&self, now: Timestamp, names: &[HostPattern], emergency: bool, jitter: u16) -> Standing {
         let events = self.all_events();
         let limits = [
             self.retry_after(now, &events),
@@ -167,7 +174,7 @@ impl Ledger {
     }
 
     /// What is left for `names`.
-    pub fn budget(&self, now: Timestamp, names: &[Host]) -> Budget {
+    pub fn budget(&self, now: Timestamp, names: &[HostPattern]) -> Budget {
         let events = self.all_events();
         let set = set_key(names);
         let span = self.certificate_span();
@@ -206,8 +213,8 @@ impl Ledger {
         at.plus(late).min(now.max(at)).plus(span)
     }
 
-    fn failed_limit(&self, now: Timestamp, names: &[Host], events: &[Event]) -> Option<Held> {
-        let of = |name: &Host| {
+    fn failed_limit(&self, now: Timestamp, names: &[HostPattern], events: &[Event]) -> Option<Held> {
+        let of = |name: &HostPattern| {
             let identifier = name.plain();
             let mut of_name = events.iter().filter(|event| event.failed.contains(&identifier));
             let until = of_name.nth_back(FAILED_AN_HOUR - 1).map(|event| self.until(event, HOUR, now))?;
@@ -216,7 +223,7 @@ impl Ledger {
         latest(now, names.iter().map(of))
     }
 
-    fn certificate_limit(&self, now: Timestamp, names: &[Host], events: &[Event]) -> Option<Held> {
+    fn certificate_limit(&self, now: Timestamp, names: &[HostPattern], events: &[Event]) -> Option<Held> {
         let set = set_key(names);
         let mut of_set = events.iter().filter(|event| event.certificate.as_deref() == Some(&set));
         let until =

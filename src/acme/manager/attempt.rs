@@ -1,7 +1,7 @@
 //! One attempt at one CA: its time heard, the way tried, the stage rehearsed where the last
 //! attempt failed, and an order per challenge type until one works or the record says stop.
 
-use super::keeper::{Failed, Keeper};
+use super::keeper::{Failed, Keeper, LONGEST_SLEEP, STORE_RETRY, seconds};
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
@@ -9,17 +9,10 @@ use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
 use crate::acme::plan::{Reason, Step};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// How long a faulty way to this machine is left before it is looked at again. A look costs the CA
-/// nothing, and whoever mends the fault waits for it.
-const PREFLIGHT_RETRY: Duration = Duration::from_secs(5 * 60);
-
-/// A fault that pre-flight is sure of is still only this machine's view: once a day the CA's is
-/// asked all the same.
-const PREFLIGHT_TRUST: i64 = 86_400;
 
 /// How an order that was placed has ended.
 enum Ended {
@@ -36,23 +29,21 @@ impl Keeper {
             return Ok(Duration::ZERO);
         };
         let Ok(_permit) = manager.permits.acquire().await else { return Ok(Duration::ZERO) };
-        if let Some(wait) = manager.wait_for_lock() {
-            return Ok(wait);
-        }
         let directory = match ca.visit().await {
             Ok(directory) => directory,
-            Err(error) => return self.note_failure(ca, ledger, None, error, &[]).await,
+            Err(error) => return self.note_failure(ca, ledger, None, error).await,
         };
         manager.compare_clocks(ca);
         let now = ca.now();
         if !matches!(step.reason, Reason::Missing | Reason::Asked) {
-            let wait = self.due(now).at.since(now);
+            let wait = self.due(now, &ledgers).at.since(now);
             if wait > 0 {
                 tracing::debug!(names = %self.shown(), "not due by the CA's clock");
-                return Ok(Duration::from_secs(u64::try_from(wait).unwrap_or(0)));
+                return Ok(seconds(wait));
             }
         }
-        let Some(challenges) = self.passable(ca, &directory, ledger, now).await? else { return Ok(PREFLIGHT_RETRY) };
+        let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
+        let challenges = manager.settings.challenges.clone();
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
@@ -64,8 +55,10 @@ impl Keeper {
             let resumed = pending.as_ref().and_then(|pending| Challenge::parse(&pending.challenge));
             let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
             let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {
-                ledger.forget_failed_types();
-                self.save(ca, ledger).await?;
+                if tried.is_empty() {
+                    tracing::error!(names = %self.shown(), "no challenge type in acme.challenges can prove these names; addresses take \"http-01\", wildcards \"dns-01\"");
+                    return Ok(LONGEST_SLEEP);
+                }
                 return Ok(Duration::ZERO);
             };
             tried.push(challenge);
@@ -83,12 +76,12 @@ impl Keeper {
                         ledger.forgiven();
                         self.save(ca, ledger).await?;
                         if let Err(error) = ca.forget_account().await {
-                            return self.note_failure(ca, ledger, Some(challenge), error.into(), &tried).await;
+                            return self.note_failure(ca, ledger, Some(challenge), error.into()).await;
                         }
                         continue;
                     }
                     let validation = matches!(error, OrderError::Validation { .. });
-                    let wait = self.note_failure(ca, ledger, Some(challenge), error, &tried).await?;
+                    let wait = self.note_failure(ca, ledger, Some(challenge), error).await?;
                     // Another type may work, and at once, while the CA's patience lasts.
                     if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
                         return Ok(wait);
@@ -128,7 +121,7 @@ impl Keeper {
                 Err(error) => Err(error),
             }
         } else {
-            let has_address = self.names.iter().any(crate::matrix::Host::is_ip);
+            let has_address = self.names.iter().any(HostPattern::is_ip);
             let profile = match directory.profile(ca.authority.profile.as_deref(), has_address) {
                 Ok(profile) => profile,
                 Err(error) => return Ok(Some(Ended::Failed(error.into()))),
@@ -136,12 +129,8 @@ impl Keeper {
             // Recorded before it is placed: a crash half-way counts, or a crash loop would not.
             ledger.placed(ca.now(), &self.names);
             self.save(ca, ledger).await?;
-            let wanted = Wanted {
-                names: &self.names,
-                challenge,
-                profile: profile.as_deref(),
-                replaces: replaces.as_deref(),
-            };
+            let wanted =
+                Wanted { names: &self.names, challenge, profile: profile.as_deref(), replaces: replaces.as_deref() };
             let placed = order::place(&account, &wanted, ca.now()).await;
             if let Ok(placed) = &placed {
                 placed.pending.save(store, &ca.key, &self.first).await?;
@@ -153,7 +142,16 @@ impl Keeper {
             Err(error) => return Ok(Some(Ended::Failed(error))),
         };
         let exempt = placed.pending.exempt;
-        Ok(Some(match placed.complete(&self.names, challenge, &self.manager.parts.challenges, &wire).await {
+        let completed = match placed.authorise(&self.names, challenge, &self.manager.parts.challenges, &wire).await {
+            Ok(()) => {
+                // From here on a certificate may exist that nobody heard of.
+                ledger.finalising();
+                self.save(ca, ledger).await?;
+                placed.fetch(&self.names, &wire).await
+            }
+            Err(error) => Err(error),
+        };
+        Ok(Some(match completed {
             Ok(outcome) => Ended::Issued(Box::new(outcome), challenge, exempt),
             Err(error) => {
                 if error.ends_the_order() {
@@ -178,7 +176,6 @@ impl Keeper {
         ledger: &mut Ledger,
         challenge: Option<Challenge>,
         error: OrderError,
-        _tried: &[Challenge],
     ) -> Result<Duration, Failed> {
         let now = ca.now();
         let Some(failure) = failure(&error, challenge, now) else {
@@ -186,7 +183,7 @@ impl Keeper {
             tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered");
             ledger.forgiven();
             self.save(ca, ledger).await?;
-            return Ok(super::keeper::STORE_RETRY);
+            return Ok(STORE_RETRY);
         };
         if let (FailureKind::Validation, Some(challenge)) = (&failure.kind, challenge) {
             tracing::warn!(
@@ -200,7 +197,7 @@ impl Keeper {
         }
         ledger.failed(now, failure);
         self.save(ca, ledger).await?;
-        let next_attempt = ledger.earliest(now, &self.names, false).at;
+        let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
         tracing::error!(
             names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
             "ordering a certificate failed"
@@ -214,7 +211,7 @@ impl Keeper {
 }
 
 /// What a failure means to the CA. `None` where it means nothing to it.
-fn failure(error: &OrderError, challenge: Option<Challenge>, now: Timestamp) -> Option<Failure> {
+pub(super) fn failure(error: &OrderError, challenge: Option<Challenge>, now: Timestamp) -> Option<Failure> {
     let detail = Chain(error).to_string();
     let kind = match error {
         OrderError::Validation { .. } => FailureKind::Validation,
@@ -222,6 +219,7 @@ fn failure(error: &OrderError, challenge: Option<Challenge>, now: Timestamp) -> 
             Some(refusal) => {
                 FailureKind::from_problem(refusal.status.as_u16(), refusal.kind.as_deref(), &refusal.detail)
             }
+            None if error.is_unreachable() => FailureKind::Unreachable,
             None => FailureKind::Unavailable,
         },
         OrderError::GivenUp { kind, detail, .. } => FailureKind::from_problem(403, kind.as_deref(), detail),
@@ -230,18 +228,19 @@ fn failure(error: &OrderError, challenge: Option<Challenge>, now: Timestamp) -> 
         OrderError::Account(_) | OrderError::Profile(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
     };
     let identifiers = match error {
-        OrderError::Validation { failed, .. } => failed.iter().map(ToString::to_string).collect(),
+        OrderError::Validation { failed, .. } => failed.iter().map(HostPattern::plain).collect(),
         _ => Vec::new(),
     };
     let retry_after = error.retry_after().max(retry_after_in(&detail, now));
     Some(Failure { kind, detail, retry_after, challenge, identifiers })
 }
 
-fn remedy(challenge: Challenge) -> &'static str {
+pub(super) fn remedy(challenge: Challenge) -> &'static str {
     match challenge {
         Challenge::TlsAlpn01 => {
             "let TCP port 443 of every address in DNS reach this machine's https listener, without TLS in between"
         }
         Challenge::Http01 => "let TCP port 80 of every address in DNS reach this machine's http listener",
+        Challenge::Dns01 => "let [acme.dns] write to the zone's primary server, and let its other servers follow",
     }
 }

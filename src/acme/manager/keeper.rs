@@ -1,14 +1,14 @@
 //! One set of names: wakes, plans, acts, sleeps.
 
-use super::suggestion::Suggestion;
-use super::{Current, Manager, attempt, stored};
-use crate::acme::ask::{Answer, Job};
-use crate::acme::ledger::{self, Ledger};
+use super::accept::Unsaved;
+use super::job::Job;
+use super::{Current, Manager, stored};
+use crate::acme::ledger::{self, Hold, Ledger};
 use crate::acme::order::Pending;
 use crate::acme::plan::{self, Due, Reason, Step, Validity};
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash as _, Hasher as _};
@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 
 /// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
 /// sleep past a renewal. Let's Encrypt's narrowest window is three hours wide.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
-const STORE_RETRY: Duration = Duration::from_secs(60);
+pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
 
 /// Between two attempts whatever the plan says: a slip in it must not turn in circles.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -29,14 +29,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Keeps the certificate of one set of names valid.
 pub(super) struct Keeper {
     pub(super) manager: Rc<Manager>,
-    pub(super) names: Vec<Host>,
+    pub(super) names: Vec<HostPattern>,
     /// The first name: what the set is called in the store.
-    pub(super) first: Host,
+    pub(super) first: HostPattern,
     /// What is served, if it will do.
     pub(super) current: Option<Current>,
-    pub(super) suggestion: Suggestion,
-    /// A certificate that could not be stored yet.
-    pub(super) unsaved: Option<String>,
+    pub(super) unsaved: Option<Unsaved>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
     /// What was last told to be waited for.
@@ -44,18 +42,9 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(manager: Rc<Manager>, names: Vec<Host>) -> Option<Self> {
+    pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self {
-            manager,
-            names,
-            first,
-            current: None,
-            suggestion: Suggestion::default(),
-            unsaved: None,
-            fresh: true,
-            told: None,
-        })
+        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, told: None })
     }
 
     /// Never returns.
@@ -81,7 +70,7 @@ impl Keeper {
     }
 
     pub(super) fn shown(&self) -> String {
-        Host::list(&self.names)
+        HostPattern::list(&self.names)
     }
 
     /// The last good certificate, published. What cannot be read is left alone, told, and tried
@@ -101,10 +90,10 @@ impl Keeper {
     /// One turn of the wheel. Returns how long nothing is to be done.
     async fn turn(&mut self) -> Result<Duration, Failed> {
         self.save_unsaved().await?;
-        self.listen().await?;
+        let mut ledgers = self.ledgers().await?;
+        let listen_at = self.listen(&mut ledgers).await?;
         let now = self.now();
-        let due = self.due(now);
-        let ledgers = self.ledgers(now).await?;
+        let due = self.due(now, &ledgers);
         let mut step = self.step(now, &due, &ledgers);
         if std::mem::take(&mut self.fresh) {
             self.tidy(now, &due, &mut step).await?;
@@ -112,8 +101,7 @@ impl Keeper {
         let wait = step.at.since(now);
         if wait > 0 {
             self.tell_wait(&step);
-            let sooner = self.suggestion.ask_again().map_or(wait, |at| at.since(now).min(wait));
-            return Ok(Duration::from_secs(u64::try_from(sooner).unwrap_or(0)));
+            return Ok(seconds(listen_at.map_or(wait, |at| at.since(now).min(wait))));
         }
         self.told = None;
         self.attempt(&step, ledgers).await
@@ -126,7 +114,7 @@ impl Keeper {
             let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
             if due.at > now {
                 Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
-            } else if step.at > now && step.held_by.as_ref().is_none_or(|hold| !hold.is_the_cas_word()) {
+            } else if step.at > now && step.held_by.as_ref().is_none_or(Hold::is_back_off) {
                 (step.ca, step.at) = (index, now);
             }
         }
@@ -143,28 +131,31 @@ impl Keeper {
         Some(Validity { not_before: facts.not_before, not_after: facts.not_after })
     }
 
-    pub(super) fn due(&self, now: Timestamp) -> Due {
-        plan::due(now, self.validity(), self.suggestion.window(), self.jitter())
+    pub(super) fn due(&self, now: Timestamp, ledgers: &[Ledger]) -> Due {
+        let window =
+            self.current.as_ref().and_then(|current| ledgers.get(current.ca?)?.window_to_plan_by(current.renewal_id()));
+        plan::due(now, self.validity(), window, self.jitter())
     }
 
-    fn step(&self, now: Timestamp, due: &Due, ledgers: &[Ledger]) -> Step {
-        let emergency = plan::is_emergency(now, self.validity());
-        let standings: Vec<_> = ledgers.iter().map(|ledger| ledger.earliest(now, &self.names, emergency)).collect();
+    pub(super) fn step(&self, now: Timestamp, due: &Due, ledgers: &[Ledger]) -> Step {
+        let emergency = self.validity().is_some_and(|validity| plan::is_emergency(now, validity));
+        let standing = |ledger: &Ledger| ledger.earliest(now, &self.names, emergency, self.jitter());
+        let standings: Vec<_> = ledgers.iter().map(standing).collect();
         plan::step(now, due, self.validity(), &standings)
     }
 
     /// The record at each CA.
-    async fn ledgers(&self, now: Timestamp) -> Result<Vec<Ledger>, Failed> {
+    pub(super) async fn ledgers(&self) -> Result<Vec<Ledger>, Failed> {
         let mut ledgers = Vec::new();
         for ca in &self.manager.cas {
-            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first).await?);
+            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first, self.now()).await?);
         }
         Ok(ledgers)
     }
 
     /// Where this set stands among others in the spread of renewals, in per mille: a thousand
     /// machines that were set up by one script must not renew in the same minute.
-    fn jitter(&self) -> u16 {
+    pub(super) fn jitter(&self) -> u16 {
         let mut hasher = SipHasher13::new();
         self.first.to_string().hash(&mut hasher);
         u16::try_from(hasher.finish() % 1_000).unwrap_or(0)
@@ -182,6 +173,11 @@ impl Keeper {
             "waiting for a certificate; once the cause is mended, type: vestibule certs renew {}", self.first
         );
     }
+}
+
+/// None for what is past.
+pub(super) fn seconds(wait: i64) -> Duration {
+    Duration::from_secs(u64::try_from(wait).unwrap_or(0))
 }
 
 /// Why a turn ended early.

@@ -2,25 +2,33 @@
 
 mod accept;
 mod attempt;
+mod clocks;
+mod job;
 mod keeper;
+mod rehearsal;
 mod stored;
 mod suggestion;
 
+use super::ask::Asked;
 use super::ca::Ca;
 use super::wire::Transport;
 use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
-use crate::config::{Acme, Authority, CertificateOrder};
-use crate::matrix::Host;
+use crate::config::{Acme, AcmeCa, CertificateOrder};
+use crate::matrix::HostPattern;
+use crate::telemetry::complaint::Complaint;
 use keeper::Keeper;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Orders under way at once. Fifty names at a first start must not become fifty simultaneous
 /// accounts of the CA's patience, and a few at a time are through in a minute.
 const PARALLEL_ORDERS: usize = 4;
+
+/// Requests that may wait for one set of names. People ask one at a time.
+const JOBS: usize = 4;
 
 /// Everything a manager works with.
 #[derive(Clone)]
@@ -39,7 +47,7 @@ pub struct Parts {
 
 /// A set of names whose certificate is kept valid.
 pub struct Kept {
-    names: Vec<Host>,
+    names: Vec<HostPattern>,
     /// What the store held and still fits; `None` when the store could not be read.
     stored: Option<Option<Current>>,
 }
@@ -52,6 +60,14 @@ struct Current {
     ca: Option<usize>,
 }
 
+impl Current {
+    /// What its CA calls it when it speaks of renewals; the serial number where it does not.
+    fn renewal_id(&self) -> &str {
+        let facts = self.certificate.facts();
+        facts.renewal_id.as_deref().unwrap_or(&facts.serial)
+    }
+}
+
 /// Manages certificates.
 pub struct Manager {
     parts: Parts,
@@ -61,6 +77,7 @@ pub struct Manager {
     /// The rehearsal stage of each CA that has one.
     stages: Vec<Option<Ca>>,
     permits: Semaphore,
+    clock_complaint: Complaint,
 }
 
 impl Manager {
@@ -69,19 +86,29 @@ impl Manager {
         parts: Parts,
         settings: &Acme,
         email: Option<&str>,
-        mut transport: impl FnMut(&Authority) -> Result<Arc<dyn Transport>, E>,
+        mut transport: impl FnMut(&AcmeCa) -> Result<Arc<dyn Transport>, E>,
     ) -> Result<Self, E> {
         let mut cas = Vec::new();
         let mut stages = Vec::new();
-        for authority in &settings.authorities {
+        for authority in &settings.cas {
             let transport = transport(authority)?;
-            let ca = |authority: &Authority| Ca::new(authority, Arc::clone(&transport), &parts.store, &parts.clock, email);
+            let ca = |authority: &AcmeCa| Ca::new(authority, Arc::clone(&transport), &parts.store, &parts.clock, email);
             cas.push(ca(authority));
-            stages.push(authority.staging.as_ref().map(|staging| {
-                ca(&Authority { directory: staging.clone(), staging: None, ..authority.clone() })
-            }));
+            stages.push(
+                authority
+                    .staging
+                    .as_ref()
+                    .map(|staging| ca(&AcmeCa { directory: staging.clone(), staging: None, ..authority.clone() })),
+            );
         }
-        Ok(Self { parts, settings: settings.clone(), cas, stages, permits: Semaphore::new(PARALLEL_ORDERS) })
+        Ok(Self {
+            parts,
+            settings: settings.clone(),
+            cas,
+            stages,
+            permits: Semaphore::new(PARALLEL_ORDERS),
+            clock_complaint: Complaint::default(),
+        })
     }
 
     /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
@@ -101,15 +128,19 @@ impl Manager {
         kept
     }
 
-    /// Keeps all certificates valid. Never returns; dropping the future ends it. Must run inside a
-    /// `LocalSet`: the control plane has one thread.
-    pub async fn run(self, kept: Vec<Kept>) {
+    /// Keeps all certificates valid, and does what is `asked`. Never returns; dropping the future
+    /// ends it. Must run inside a `LocalSet`: the control plane has one thread.
+    pub async fn run(self, kept: Vec<Kept>, asked: mpsc::Receiver<Asked>) {
         let manager = Rc::new(self);
         let mut tasks = JoinSet::new();
+        let mut keepers = Vec::new();
         for Kept { names, stored } in kept {
-            let Some(keeper) = Keeper::new(Rc::clone(&manager), names) else { continue };
-            tasks.spawn_local(keeper.keep(stored));
+            let Some(keeper) = Keeper::new(Rc::clone(&manager), names.clone()) else { continue };
+            let (jobs, received) = mpsc::channel(JOBS);
+            keepers.push((names, jobs));
+            tasks.spawn_local(keeper.keep(stored, received));
         }
+        tasks.spawn_local(job::dispatch(keepers, asked));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a certificate's task ended; restart vestibule to renew it");

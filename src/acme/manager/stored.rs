@@ -4,7 +4,7 @@ use super::{Current, Manager};
 use crate::certs::Certificate;
 use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use std::sync::Arc;
 const CA_LINE: &str = "ca: ";
 
 /// Where a certificate with its key is stored.
-pub(super) fn key(first: &Host) -> String {
-    format!("certificates/{first}.pem")
+pub(super) fn key(first: &HostPattern) -> String {
+    format!("certificates/{}.pem", first.file_name())
 }
 
 /// The content of that file.
@@ -22,18 +22,23 @@ pub(super) fn content(ca: &str, pem: &str) -> String {
 }
 
 /// Publishes what is stored for `names`. Returns it if it will do until it is due for renewal.
-pub(super) async fn load(manager: &Manager, names: &[Host]) -> Result<Option<Current>, StoreError> {
+pub(super) async fn load(manager: &Manager, names: &[HostPattern]) -> Result<Option<Current>, StoreError> {
     let Some(first) = names.first() else { return Ok(None) };
     let key = key(first);
     let store = &manager.parts.store;
     let Some(content) = store.load(&key).await? else { return Ok(None) };
     let certificate = Certificate::from_pem(&content, &content);
-    match certificate.and_then(|certificate| certificate.verify_links(manager.now()).map(|()| certificate)) {
+    // By its own time: a clock that is wrong at start-up must not condemn a good certificate.
+    let linked = |certificate: Certificate| {
+        certificate.verify_links(certificate.facts().not_before)?;
+        Ok(certificate)
+    };
+    match certificate.and_then(linked) {
         Ok(certificate) => {
             let certificate = Arc::new(certificate);
             manager.parts.published.publish(Slot::Issued(first.to_string()), Arc::clone(&certificate));
             // Another CA's, or for fewer names: served until the new one is there, and no longer.
-            let covers = names.iter().all(|name| certificate.covers(name));
+            let covers = names.iter().all(|name| certificate.includes(name));
             let ca = ca_of(manager, &content);
             Ok((covers && ca.is_some()).then_some(Current { certificate, ca }))
         }

@@ -1,14 +1,14 @@
 //! Authorising the names of an order: challenges are opened, announced once, and held open until
 //! the CA has made up its mind.
 
-use super::error::{OrderError, again, explain, look_again, refusal};
 use super::super::wire::Refusal;
+use super::error::{OrderError, again, explain, look_again, refusal};
 use crate::certs::Challenges;
 use crate::certs::challenges::OpenChallenge;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use instant_acme::{
-    AuthorizationHandle, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Order,
+    AuthorizationHandle, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Error, Order,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::PrivateKeyDer;
@@ -24,7 +24,7 @@ const RESTARTS: usize = 10;
 /// once, over restarts too: a CA takes a second announcement for a faulty client.
 pub(super) async fn authorise(
     order: &mut Order,
-    names: &[Host],
+    names: &[HostPattern],
     challenge: Challenge,
     challenges: &Challenges,
 ) -> Result<Vec<OpenChallenge>, OrderError> {
@@ -35,7 +35,7 @@ pub(super) async fn authorise(
     'restart: loop {
         let mut authorizations = order.authorizations();
         while let Some(next) = authorizations.next().await {
-            let mut authorization = match next {
+            let authorization = match next {
                 Err(error) if restarts < RESTARTS && refusal(&error).is_some_and(Refusal::is_bad_nonce) => {
                     restarts += 1;
                     continue 'restart;
@@ -46,48 +46,65 @@ pub(super) async fn authorise(
             if authorization.status != AuthorizationStatus::Pending || done.contains(&url) {
                 continue;
             }
-            open.push(answer(&mut authorization, names, challenge, challenges).await?);
-            done.push(url);
+            let (opened, announced) = announce(authorization, names, challenge, challenges).await?;
+            open.push(opened);
+            done.push(url.clone());
+            if let Err(error) = announced {
+                if !was_heard(order, &url, &kind(challenge)).await? {
+                    return Err(explain(STEP, error));
+                }
+                continue 'restart;
+            }
         }
         return Ok(open);
     }
 }
 
 /// Opens the challenge of one authorisation and announces it, unless that has happened already.
-async fn answer(
-    authorization: &mut AuthorizationHandle<'_>,
-    names: &[Host],
+async fn announce(
+    mut authorization: AuthorizationHandle<'_>,
+    names: &[HostPattern],
     challenge: Challenge,
     challenges: &Challenges,
-) -> Result<OpenChallenge, OrderError> {
-    let kind = match challenge {
+) -> Result<(OpenChallenge, Result<(), Error>), OrderError> {
+    let name = authorization.identifier().to_string();
+    let Some(mut handle) = authorization.challenge(kind(challenge)) else {
+        let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
+        let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
+        return Err(OrderError::Validation { failed, reason });
+    };
+    let open = open_challenge(&handle, challenge, &name, challenges)?;
+    let announced = match handle.status {
+        ChallengeStatus::Pending => again(async || handle.set_ready().await).await,
+        // Before a crash: the CA is at it, or will look again.
+        _ => Ok(()),
+    };
+    Ok((open, announced))
+}
+
+/// Whether an announcement arrived whose answer was lost, or which the CA refused because it had
+/// heard already. Only a look can tell.
+async fn was_heard(order: &mut Order, url: &str, kind: &ChallengeType) -> Result<bool, OrderError> {
+    let mut authorizations = order.authorizations();
+    while let Some(next) = authorizations.next().await {
+        let mut authorization = next.map_err(|error| explain(STEP, error))?;
+        if authorization.url() != url {
+            continue;
+        }
+        look_again(async || authorization.refresh().await.map(drop)).await.map_err(|error| explain(STEP, error))?;
+        let mut challenges = authorization.challenges.iter().filter(|challenge| challenge.r#type == *kind);
+        let begun = challenges.any(|challenge| challenge.status != ChallengeStatus::Pending);
+        return Ok(begun || authorization.status != AuthorizationStatus::Pending);
+    }
+    Ok(false)
+}
+
+fn kind(challenge: Challenge) -> ChallengeType {
+    match challenge {
         Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
         Challenge::Http01 => ChallengeType::Http01,
-    };
-    let name = authorization.identifier().to_string();
-    let announced = {
-        let Some(mut handle) = authorization.challenge(kind.clone()) else {
-            let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
-            let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
-            return Err(OrderError::Validation { failed, reason });
-        };
-        let open = open_challenge(&handle, challenge, &name, challenges)?;
-        let announced = match handle.status {
-            ChallengeStatus::Pending => again(async || handle.set_ready().await).await,
-            // Before a crash: the CA is at it, or will look again.
-            _ => Ok(()),
-        };
-        announced.map(|()| open).map_err(|error| (error, open))
-    };
-    let (error, open) = match announced {
-        Ok(open) => return Ok(open),
-        Err(failed) => failed,
-    };
-    // The answer was lost, or the CA says that it had heard already. Which, only a look can tell.
-    look_again(async || authorization.refresh().await.map(drop)).await.map_err(|error| explain(STEP, error))?;
-    let heard = authorization.status != AuthorizationStatus::Pending
-        || authorization.challenge(kind).is_some_and(|handle| handle.status != ChallengeStatus::Pending);
-    if heard { Ok(open) } else { Err(explain(STEP, error)) }
+        Challenge::Dns01 => ChallengeType::Dns01,
+    }
 }
 
 fn open_challenge(
@@ -103,6 +120,7 @@ fn open_challenge(
             let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
             challenges.open_tls(name, Arc::new(certificate))
         }
+        Challenge::Dns01 => return Err(OrderError::Unproved("dns".to_owned())),
     })
 }
 
@@ -120,7 +138,7 @@ fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, Orde
 }
 
 /// Which names failed, and what the CA says of each. Empty when none did.
-pub(super) async fn failures(order: &mut Order, names: &[Host]) -> (Vec<Host>, Vec<String>) {
+pub(super) async fn failures(order: &mut Order, names: &[HostPattern]) -> (Vec<HostPattern>, Vec<String>) {
     let mut failed = Vec::new();
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();

@@ -5,7 +5,7 @@ use super::super::directory::UnknownProfile;
 use super::super::wire::{Refusal, WireError};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::store::StoreError;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use instant_acme::Error;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(3);
 pub(in crate::acme) enum OrderError {
     /// The CA tried and could not validate these names: another challenge type may work.
     #[error("validation failed: {reason}")]
-    Validation { failed: Vec<Host>, reason: String },
+    Validation { failed: Vec<HostPattern>, reason: String },
     /// The CA refused a step, or could not be reached.
     #[error("{step} failed")]
     Step {
@@ -32,6 +32,9 @@ pub(in crate::acme) enum OrderError {
         /// Seconds.
         retry_after: Option<i64>,
     },
+    /// The CA gave the order up, and not for a name.
+    #[error("{step}: the CA gave the order up: {detail}")]
+    GivenUp { step: &'static str, kind: Option<String>, detail: String },
     /// The CA has not finished in the time that an attempt has.
     #[error("{step}: the CA has not finished after {0} s; the order is taken up again later", limit.as_secs())]
     Unfinished { step: &'static str, limit: Duration, retry_after: Option<i64> },
@@ -56,6 +59,20 @@ impl OrderError {
             Self::Step { retry_after, .. } | Self::Unfinished { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+
+    /// Whether there is nothing left of the order to take up later.
+    pub(in crate::acme) fn ends_the_order(&self) -> bool {
+        match self {
+            Self::Validation { .. } | Self::GivenUp { .. } | Self::Unproved(_) => true,
+            Self::Step { .. } => self.refusal().is_some_and(Refusal::is_final),
+            _ => false,
+        }
+    }
+
+    /// Whether the CA did not answer at all.
+    pub(in crate::acme) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Step { source, .. } if source.is::<WireError>())
     }
 
     /// The CA's refusal, if that is what it was.

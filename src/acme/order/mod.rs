@@ -12,7 +12,7 @@ use super::wire::Wire;
 use crate::certs::{Certificate, Challenges};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::{Host, HostPattern};
 use error::{look_again, refusal};
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -33,7 +33,7 @@ const FINALISATIONS: usize = 3;
 
 /// What an order is to be.
 pub(super) struct Wanted<'a> {
-    pub names: &'a [Host],
+    pub names: &'a [HostPattern],
     pub challenge: Challenge,
     pub profile: Option<&'a str>,
     /// The certificate that it takes the place of (RFC 9773 §5).
@@ -55,11 +55,7 @@ pub(super) struct Outcome {
 
 /// Places an order. A CA that does not like what it would replace gets it once more without: the
 /// order matters more than the exemption.
-pub(super) async fn place(
-    account: &Account,
-    wanted: &Wanted<'_>,
-    now: Timestamp,
-) -> Result<Placed, OrderError> {
+pub(super) async fn place(account: &Account, wanted: &Wanted<'_>, now: Timestamp) -> Result<Placed, OrderError> {
     let identifiers: Vec<_> = wanted.names.iter().map(identifier).collect();
     let plain = wanted.profile.iter().fold(NewOrder::new(&identifiers), |order, profile| order.profile(profile));
     let replaces = wanted.replaces.and_then(|id| id.split_once('.'));
@@ -72,7 +68,10 @@ pub(super) async fn place(
             new = new.profile(profile);
         }
         match again(async || account.new_order(&new).await).await {
-            Err(error) if refusal(&error).is_some_and(super::wire::Refusal::is_final) || matches!(error, Error::Unsupported(_)) => {
+            Err(error)
+                if refusal(&error).is_some_and(super::wire::Refusal::is_final)
+                    || matches!(error, Error::Unsupported(_)) =>
+            {
                 tracing::warn!(%error, "the CA does not take the order as a replacement; it is placed as a new one");
             }
             result => placed = Some(result.map(|order| (order, true))),
@@ -98,28 +97,35 @@ pub(super) async fn place(
 /// given it up.
 pub(super) async fn resume(account: &Account, pending: Pending) -> Result<Option<Placed>, OrderError> {
     match look_again(async || account.order(pending.url.clone()).await).await {
-        Ok(mut order) if order.state().status != OrderStatus::Invalid => Ok(Some(Placed { order, pending })),
-        Ok(_) => Ok(None),
+        Ok(mut order) => {
+            let given_up = order.state().status == OrderStatus::Invalid;
+            Ok((!given_up).then_some(Placed { order, pending }))
+        }
         Err(error) if refusal(&error).is_some_and(super::wire::Refusal::is_final) => Ok(None),
         Err(error) => Err(explain("taking up the order", error)),
     }
 }
 
 impl Placed {
-    /// Takes the order to its end, from wherever it stands.
-    pub(super) async fn complete(
+    /// Has the names authorised, if that is still to be done.
+    pub(super) async fn authorise(
         &mut self,
-        names: &[Host],
+        names: &[HostPattern],
         challenge: Challenge,
         challenges: &Challenges,
         wire: &Wire,
-    ) -> Result<Outcome, OrderError> {
+    ) -> Result<(), OrderError> {
         if self.order.state().status == OrderStatus::Pending {
             let open = authorise::authorise(&mut self.order, names, challenge, challenges).await?;
             self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await?;
             // Held until here: while one name has failed, the CA may still be asking for another.
             drop(open);
         }
+        Ok(())
+    }
+
+    /// Takes an authorised order to its end, from wherever it stands.
+    pub(super) async fn fetch(&mut self, names: &[HostPattern], wire: &Wire) -> Result<Outcome, OrderError> {
         let key = KeyPair::from_pem(&self.pending.key)?;
         if self.order.state().status == OrderStatus::Ready {
             self.finalise(&signing_request(&key, names)?).await?;
@@ -138,7 +144,7 @@ impl Placed {
         &mut self,
         status: OrderStatus,
         step: &'static str,
-        names: &[Host],
+        names: &[HostPattern],
         wire: &Wire,
     ) -> Result<(), OrderError> {
         let end = Instant::now() + PATIENCE;
@@ -188,27 +194,27 @@ impl Placed {
     }
 
     /// Why the CA gave the order up.
-    async fn explain_invalid(&mut self, step: &'static str, names: &[Host]) -> OrderError {
-        let said = self.order.state().error.as_ref().map(ToString::to_string);
+    async fn explain_invalid(&mut self, step: &'static str, names: &[HostPattern]) -> OrderError {
+        let said = self.order.state().error.clone();
         let (failed, reasons) = authorise::failures(&mut self.order, names).await;
         if failed.is_empty() {
-            let reason = said.unwrap_or_else(|| "the CA gave the order up and did not say why".to_owned());
-            return OrderError::Step { step, source: reason.into(), retry_after: None };
+            let detail = said.as_ref().map_or_else(|| "it did not say why".to_owned(), ToString::to_string);
+            return OrderError::GivenUp { step, kind: said.and_then(|problem| problem.r#type), detail };
         }
         OrderError::Validation { failed, reason: reasons.join("; ") }
     }
 }
 
-fn identifier(name: &Host) -> Identifier {
+fn identifier(name: &HostPattern) -> Identifier {
     match name {
-        Host::Dns(name) => Identifier::Dns(name.clone()),
-        Host::Ip(address) => Identifier::Ip(*address),
+        HostPattern::Exact(Host::Ip(address)) => Identifier::Ip(*address),
+        name => Identifier::Dns(name.plain()),
     }
 }
 
 /// A request for `names`, signed with `key`.
-fn signing_request(key: &KeyPair, names: &[Host]) -> Result<Vec<u8>, OrderError> {
-    let mut params = CertificateParams::new(names.iter().map(Host::plain).collect::<Vec<_>>())?;
+fn signing_request(key: &KeyPair, names: &[HostPattern]) -> Result<Vec<u8>, OrderError> {
+    let mut params = CertificateParams::new(names.iter().map(HostPattern::plain).collect::<Vec<_>>())?;
     // A default subject would be somebody else's; CAs put the names where they belong.
     params.distinguished_name = rcgen::DistinguishedName::new();
     Ok(params.serialize_request(key)?.der().to_vec())

@@ -8,7 +8,7 @@ use crate::certs::Store;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 use serde::{Deserialize, Serialize};
 
 /// Let's Encrypt lets go of an order after a week.
@@ -38,7 +38,7 @@ impl Pending {
     pub(in crate::acme) async fn load(
         store: &Store,
         ca: &str,
-        names: &[Host],
+        names: &[HostPattern],
         now: Timestamp,
     ) -> Result<Option<Self>, StoreError> {
         let Some(first) = names.first() else { return Ok(None) };
@@ -63,17 +63,17 @@ impl Pending {
         Ok(usable)
     }
 
-    pub(in crate::acme) async fn save(&self, store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+    pub(in crate::acme) async fn save(&self, store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
         store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
     }
 
-    pub(in crate::acme) async fn remove(store: &Store, ca: &str, first: &Host) -> Result<(), StoreError> {
+    pub(in crate::acme) async fn remove(store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
         store.remove(&key(ca, first)).await
     }
 }
 
-fn key(ca: &str, first: &Host) -> String {
-    format!("acme/{ca}/pending/{first}.json")
+fn key(ca: &str, first: &HostPattern) -> String {
+    format!("acme/{ca}/pending/{}.json", first.file_name())
 }
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_fits_is_taken_up() {
         let store = Store::memory();
-        let names = [Host::parse("a.example").unwrap()];
+        let names = [HostPattern::parse("a.example").unwrap()];
         let pending = Pending {
             url: "https://ca.example/order/1".to_owned(),
             names: vec!["a.example".to_owned()],

@@ -4,15 +4,15 @@
 use super::error::OrderError;
 use crate::certs::Certificate;
 use crate::clock::Timestamp;
-use crate::matrix::Host;
+use crate::matrix::HostPattern;
 
 /// Seconds by which this machine's clock may be behind the CA's.
 const CLOCK_SLACK: i64 = 60;
 
 /// The certificate in `chain`, which the CA says is for `key` and `names`.
-pub(super) fn prove(chain: &str, key: &str, names: &[Host], now: Timestamp) -> Result<Certificate, OrderError> {
+pub(super) fn prove(chain: &str, key: &str, names: &[HostPattern], now: Timestamp) -> Result<Certificate, OrderError> {
     let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes())?;
-    if let Some(missing) = names.iter().find(|name| !certificate.covers(name)) {
+    if let Some(missing) = names.iter().find(|name| !certificate.includes(name)) {
         return Err(OrderError::Unproved(format!("it does not cover {missing}")));
     }
     certificate.verify_links(now)?;

@@ -65,11 +65,6 @@ impl Refusal {
         self.kind.as_deref() == Some(ACCOUNT_GONE)
     }
 
-    /// Whether the CA knows what was asked for no more, or never did.
-    pub(in crate::acme) fn is_not_found(&self) -> bool {
-        matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-    }
-
     /// Whether the request itself is refused, rather than its time.
     pub(in crate::acme) fn is_final(&self) -> bool {
         let transient = [BAD_NONCE, RATE_LIMITED, ACCOUNT_GONE];

@@ -50,7 +50,9 @@ pub enum WireError {
         source: io::Error,
     },
     /// Somebody there, who could not be identified.
-    #[error("no TLS connection to {host}; if its certificate is called expired or not yet valid, is this machine's clock right?")]
+    #[error(
+        "no TLS connection to {host}; if its certificate is called expired or not yet valid, is this machine's clock right?"
+    )]
     Tls {
         /// Whom.
         host: String,

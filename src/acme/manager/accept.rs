@@ -1,0 +1,86 @@
+//! A new certificate: stored, published, written down.
+
+use super::keeper::{Failed, Keeper};
+use super::{Current, stored};
+use crate::acme::ca::Ca;
+use crate::acme::ledger::{Issued, Ledger};
+use crate::acme::order::{Outcome, Pending};
+use crate::acme::plan;
+use crate::certs::keyring::Slot;
+use crate::certs::store::StoreError;
+use crate::config::Challenge;
+use crate::telemetry::log::Chain;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A certificate that could not be stored yet.
+pub(super) struct Unsaved {
+    content: String,
+    ca: String,
+}
+
+impl Keeper {
+    /// Takes a proved certificate into service. What cannot be written is told, tried again, and
+    /// changes nothing about the certificate: it is served from memory meanwhile.
+    pub(super) async fn accept(
+        &mut self,
+        index: usize,
+        outcome: Outcome,
+        ledger: &mut Ledger,
+        challenge: Challenge,
+        exempt: bool,
+    ) -> Result<(), Failed> {
+        let manager = Rc::clone(&self.manager);
+        let Some(ca) = manager.cas.get(index) else { return Ok(()) };
+        let Outcome { certificate, pem } = outcome;
+        let certificate = Arc::new(certificate);
+        let before = self.current.replace(Current { certificate: Arc::clone(&certificate), ca: Some(index) });
+        self.unsaved = Some(Unsaved { content: stored::content(&ca.key, &pem), ca: ca.key.clone() });
+        let saved = self.save_unsaved().await;
+        if let Err(error) = &saved {
+            tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
+        }
+        manager.parts.published.publish(Slot::Issued(self.first.to_string()), certificate);
+        self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await?;
+        Ok(saved?)
+    }
+
+    /// Stores what could not be stored before. The order is forgotten only then: until it is, a
+    /// restart fetches the certificate from it again.
+    pub(super) async fn save_unsaved(&mut self) -> Result<(), StoreError> {
+        let Some(Unsaved { content, ca }) = &self.unsaved else { return Ok(()) };
+        let store = &self.manager.parts.store;
+        store.store(&stored::key(&self.first), content.as_bytes()).await?;
+        Pending::remove(store, ca, &self.first).await?;
+        self.unsaved = None;
+        Ok(())
+    }
+
+    async fn write_down(
+        &self,
+        ca: &Ca,
+        ledger: &mut Ledger,
+        before: Option<&Current>,
+        challenge: Challenge,
+        exempt: bool,
+    ) -> Result<(), Failed> {
+        let now = ca.now();
+        let Some(validity) = self.validity() else { return Ok(()) };
+        let window = before.and_then(|before| ledger.window(before.renewal_id())).cloned();
+        ledger.issued(
+            now,
+            Issued {
+                names: &self.names,
+                challenge: Some(challenge),
+                lifetime: validity.lifetime(),
+                renewal_exempt: exempt,
+                window: window.as_ref(),
+            },
+        );
+        if plan::due(now, Some(validity), None, self.jitter()).at <= now {
+            let not_after = validity.not_after;
+            tracing::warn!(%now, %not_after, "the new certificate is due for renewal already: is this machine's clock right?");
+        }
+        self.save(ca, ledger).await
+    }
+}

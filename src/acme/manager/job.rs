@@ -1,0 +1,133 @@
+//! What people ask of one set of names: a renewal now, or a rehearsal.
+
+use super::Manager;
+use super::keeper::{Failed, Keeper};
+use crate::acme::ask::{Ask, Asked};
+use crate::acme::ca::ca_key;
+use crate::acme::plan::{Due, Reason};
+use crate::matrix::HostPattern;
+use crate::telemetry::log::Chain;
+use std::rc::Rc;
+use tokio::sync::{mpsc, oneshot};
+
+/// A request to one keeper.
+pub(super) struct Job {
+    ask: Ask,
+    lines: mpsc::UnboundedSender<String>,
+    done: oneshot::Sender<bool>,
+}
+
+/// Hands every request to the keepers that it means, and answers when all of them have.
+pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, mut asked: mpsc::Receiver<Asked>) {
+    while let Some(request) = asked.recv().await {
+        let meant: Vec<_> = keepers.iter().filter(|(names, _)| request.ask.means(names)).collect();
+        for name in request.ask.names() {
+            if !keepers.iter().any(|(names, _)| names.iter().any(|pattern| pattern.covers(name))) {
+                request.line(format!("{name}: no certificate is ordered for this name here"));
+            }
+        }
+        let mut good = !meant.is_empty() || request.ask.names().is_empty();
+        let mut waiting = Vec::new();
+        for (names, keeper) in meant {
+            let (done, answer) = oneshot::channel();
+            let job = Job { ask: request.ask.clone(), lines: request.lines.clone(), done };
+            match keeper.try_send(job) {
+                Ok(()) => waiting.push(answer),
+                Err(_) => {
+                    request.line(format!("{}: busy; try again in a minute", HostPattern::list(names)));
+                    good = false;
+                }
+            }
+        }
+        for answer in waiting {
+            good &= answer.await.unwrap_or(false);
+        }
+        request.finish(good);
+    }
+    // Nobody can ask any more; the keepers go on.
+    std::future::pending().await
+}
+
+impl Keeper {
+    /// Does what a person asked for.
+    pub(super) async fn serve(&mut self, job: Job) {
+        let Job { ask, lines, done } = job;
+        let said = match ask {
+            Ask::Renew { force, .. } => self.renew(force).await,
+            Ask::Rehearse { .. } => self.rehearse_on_request().await,
+        };
+        let (good, text) = match said {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        // Whoever asked may be gone.
+        let _ = lines.send(format!("{}: {text}", self.shown()));
+        let _ = done.send(good);
+    }
+
+    async fn renew(&mut self, force: bool) -> Result<String, String> {
+        let failed = |error: Failed| format!("the state directory fails: {}", Chain(&error));
+        let ledgers = self.ledgers().await.map_err(failed)?;
+        let now = self.now();
+        let due = self.due(now, &ledgers);
+        if due.at > now && !force {
+            return Ok(format!(
+                "not due before {}; --force orders all the same, of which a CA grants a few a week",
+                due.at
+            ));
+        }
+        let step = self.step(now, &Due { at: now, reason: Reason::Asked }, &ledgers);
+        if step.at > now {
+            let because = step.held_by.map_or_else(String::new, |hold| format!(": {hold}"));
+            return Err(format!("not before {}{because}", step.at));
+        }
+        let before = self.serial();
+        self.attempt(&step, ledgers).await.map_err(failed)?;
+        let serial = self.serial();
+        if serial != before
+            && let Some(validity) = self.validity()
+        {
+            return Ok(format!("renewed, valid until {}", validity.not_after));
+        }
+        let ledgers = self.ledgers().await.map_err(failed)?;
+        let last =
+            ledgers.iter().filter_map(crate::acme::ledger::Ledger::last_failure).max_by_key(|failure| failure.at);
+        Err(last.map_or_else(|| "not renewed; the log says why".to_owned(), |failure| failure.detail.to_owned()))
+    }
+
+    async fn rehearse_on_request(&self) -> Result<String, String> {
+        let manager = Rc::clone(&self.manager);
+        let stage = manager.stages.first().and_then(Option::as_ref);
+        let Some(stage) = stage else {
+            return Err("this CA has no staging directory that is known; set acme.staging to its URL".to_owned());
+        };
+        let able = self.able(&manager);
+        let mut failed = Vec::new();
+        for challenge in able {
+            match self.rehearse(stage, challenge).await {
+                Ok(()) => {
+                    let stage = ca_key(&stage.authority.directory);
+                    return Ok(format!(
+                        "the rehearsal at {stage} went well with {}; nothing was kept",
+                        challenge.as_str()
+                    ));
+                }
+                Err(error) => failed.push(format!("{}: {}", challenge.as_str(), Chain(&error))),
+            }
+        }
+        Err(format!("the rehearsal failed: {}", failed.join("; ")))
+    }
+
+    /// The configured types that can prove these names.
+    fn able(&self, manager: &Manager) -> Vec<crate::config::Challenge> {
+        let configured = &manager.settings.challenges;
+        let able = |challenge: &&crate::config::Challenge| {
+            crate::acme::ledger::Ledger::default().choose(&[**challenge], &self.names).is_some()
+        };
+        configured.iter().filter(able).copied().collect()
+    }
+
+    fn serial(&self) -> Option<String> {
+        Some(self.current.as_ref()?.certificate.facts().serial.clone())
+    }
+}
