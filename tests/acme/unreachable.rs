@@ -98,25 +98,3 @@ fn a_restart_does_not_hammer() {
         assert_eq!(ca.connections(), asked);
     });
 }
-
-/// A process that dies in the middle of an attempt has not earned another one.
-#[test]
-fn a_crash_during_an_attempt_counts() {
-    sandbox::run(module_path!(), "a_crash_during_an_attempt_counts", &HOSTS, LIMIT, || {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        // Accepted by the kernel, answered by nobody.
-        let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = mute.local_addr().expect("a bound socket has an address");
-        let ca = BrokenCa { address, connections: Arc::default() };
-        let mut vestibule = ca.vestibule(&folder);
-        let (held, _) = mute.accept().expect("vestibule connects");
-        vestibule.process().signal(Signal::Kill);
-        vestibule.process().wait(SOON);
-        drop(held);
-
-        let mut vestibule = ca.vestibule(&folder);
-        vestibule.process().wait_for_line("waiting for a certificate", SOON);
-        mute.set_nonblocking(true).expect("a socket option");
-        assert!(mute.accept().is_err(), "the CA was asked again at once");
-    });
-}

@@ -83,6 +83,11 @@ impl Keeper {
                     let validation = matches!(error, OrderError::Validation { .. });
                     let wait = self.note_failure(ca, ledger, Some(challenge), error).await?;
                     // Another type may work, and at once, while the CA's patience lasts.
+                    let next = challenges.iter().copied().filter(|challenge| !tried.contains(challenge));
+                    let next = ledger.choose(&next.collect::<Vec<_>>(), &self.names);
+                    if validation && next.is_none() {
+                        tracing::error!(names = %self.shown(), "no challenge type that is configured works");
+                    }
                     if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
                         return Ok(wait);
                     }
@@ -180,7 +185,12 @@ impl Keeper {
         let now = ca.now();
         let Some(failure) = failure(&error, challenge, now) else {
             // Nothing of it was the CA's: it was not asked, or not for anything that counts.
-            tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered");
+            match error {
+                OrderError::Account(error) => {
+                    tracing::error!(names = %self.shown(), error = %Chain(&error), "there is no account to order with");
+                }
+                error => tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered"),
+            }
             ledger.forgiven();
             self.save(ca, ledger).await?;
             return Ok(STORE_RETRY);

@@ -56,8 +56,12 @@ impl Keeper {
         loop {
             let wait = match self.turn().await {
                 Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
-                Err(error) => {
+                Err(Failed::Ledger(error)) => {
                     // Without the record of earlier failures, ordering could break the CA's limits.
+                    tracing::error!(names = %self.shown(), error = %Chain(&error), "the record of orders cannot be read");
+                    STORE_RETRY
+                }
+                Err(Failed::Store(error)) => {
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the state directory fails; nothing is ordered meanwhile");
                     STORE_RETRY
                 }
