@@ -5,10 +5,13 @@
 //! instant-acme's; all it needs around it stays inside this module.
 
 mod account;
+mod former_ledger;
+pub mod former_plan;
 mod http;
-mod ledger;
+pub mod ledger;
 mod order;
 pub mod plan;
+pub mod window;
 
 pub use account::AccountError;
 
@@ -19,10 +22,10 @@ use crate::config::{Acme, CertificateOrder, Challenge};
 use crate::matrix::Host;
 use crate::telemetry::log::Chain;
 use account::Accounts;
+use former_ledger::Ledger;
+use former_plan::{Reason, plan};
 use http::Wire;
-use ledger::Ledger;
 use order::{OrderError, Outcome};
-use plan::{Reason, plan};
 use rustls::RootCertStore;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -145,7 +148,7 @@ impl Manager {
             if wait > 0 {
                 if plan.reason == Reason::Missing {
                     let at = plan.at;
-                    let record = self.parts.store.describe(&ledger::key(&self.ca, first));
+                    let record = self.parts.store.describe(&former_ledger::key(&self.ca, first));
                     tracing::warn!(
                         names = %shown, next_attempt = %at, %record,
                         "waiting for a certificate; once the cause is mended, stop vestibule, remove the record, and start it"

@@ -1,7 +1,7 @@
 //! Where the served certificates come from, and how a new one reaches the workers.
 
 use super::{CaFileError, StartError};
-use crate::acme::plan::plan;
+use crate::acme::former_plan::plan;
 use crate::acme::{Kept, Manager, Parts};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
