@@ -94,9 +94,9 @@ const FALLBACK: i64 = 6;
 /// since it was issued: a clock or a CA that says otherwise must not make a loop.
 const SPACING: i64 = 4;
 
-/// The least time between two renewals that the CA demanded by a window in the past. The first is
-/// done at once; a CA that says the same of the new certificate gets a day to come to its senses.
-const BETWEEN_REVOCATIONS: i64 = 86_400;
+/// A time that the CA demands is followed even for a new certificate, but for one that replaced
+/// another within this time: a CA that says the same of every certificate must not make a loop.
+const BETWEEN_DEMANDS: i64 = 86_400;
 
 /// The greatest jitter, in parts per mille.
 const JITTER_SCALE: u16 = 1_000;
@@ -185,14 +185,17 @@ pub fn step(now: Timestamp, due: &Due, current: Option<Validity>, standings: &[S
 
 /// What keeps a new certificate from being replaced at once, whoever issued it.
 fn spacing(due: &Due, current: Option<Validity>, standings: &[Standing]) -> Option<(Timestamp, Hold)> {
+    let quarter = current?.lifetime() / SPACING;
+    let mut issued: Vec<_> =
+        standings.iter().flat_map(|standing| [standing.issued, standing.issued_before]).flatten().collect();
+    issued.sort_unstable();
+    let mut latest_first = issued.iter().rev();
     match due.reason {
-        Reason::Lifetime | Reason::Window | Reason::Emergency => {
-            let issued = standings.iter().filter_map(|standing| standing.issued).max()?;
-            Some((issued.plus(current?.lifetime() / SPACING), Hold::JustIssued))
+        Reason::Lifetime | Reason::Emergency => {
+            latest_first.next().map(|issued| (issued.plus(quarter), Hold::JustIssued))
         }
-        Reason::Revoked { .. } => {
-            let answered = standings.iter().filter_map(|standing| standing.answered).max()?;
-            Some((answered.plus(BETWEEN_REVOCATIONS), Hold::JustReplaced))
+        Reason::Window | Reason::Revoked { .. } => {
+            latest_first.nth(1).map(|before| (before.plus(BETWEEN_DEMANDS.min(quarter)), Hold::JustReplaced))
         }
         Reason::Missing | Reason::Asked => None,
     }

@@ -8,8 +8,8 @@ use std::fmt;
 /// A CA's explanation is a sentence or two.
 const MAX_DETAIL: usize = 400;
 
-/// Longer links are nothing that a person would open.
-const MAX_LINK: usize = 1_024;
+/// Let's Encrypt's link carries a signed token with the names.
+const MAX_LINK: usize = 4_096;
 
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
