@@ -222,3 +222,6 @@ fn keep_last<T>(list: &mut Vec<T>, count: usize) {
     let surplus = list.len().saturating_sub(count);
     list.drain(..surplus);
 }
+
+#[cfg(test)]
+mod tests;
