@@ -94,9 +94,9 @@ const FALLBACK: i64 = 6;
 /// since it was issued: a clock or a CA that says otherwise must not make a loop.
 const SPACING: i64 = 4;
 
-/// The least time between two renewals that the CA demanded by a window in the past. The first is
-/// done at once; a CA that says the same of the new certificate gets a day to come to its senses.
-const BETWEEN_REVOCATIONS: i64 = 86_400;
+/// A time that the CA demands is followed even for a new certificate, but for one that replaced
+/// another within this time: a CA that says the same of every certificate must not make a loop.
+const BETWEEN_DEMANDS: i64 = 86_400;
 
 /// The greatest jitter, in parts per mille.
 const JITTER_SCALE: u16 = 1_000;
@@ -185,15 +185,216 @@ pub fn step(now: Timestamp, due: &Due, current: Option<Validity>, standings: &[S
 
 /// What keeps a new certificate from being replaced at once, whoever issued it.
 fn spacing(due: &Due, current: Option<Validity>, standings: &[Standing]) -> Option<(Timestamp, Hold)> {
+    let quarter = current?.lifetime() / SPACING;
+    let mut issued: Vec<_> =
+        standings.iter().flat_map(|standing| [standing.issued, standing.issued_before]).flatten().collect();
+    issued.sort_unstable();
+    let mut latest_first = issued.iter().rev();
     match due.reason {
-        Reason::Lifetime | Reason::Window | Reason::Emergency => {
-            let issued = standings.iter().filter_map(|standing| standing.issued).max()?;
-            Some((issued.plus(current?.lifetime() / SPACING), Hold::JustIssued))
+        Reason::Lifetime | Reason::Emergency => {
+            latest_first.next().map(|issued| (issued.plus(quarter), Hold::JustIssued))
         }
-        Reason::Revoked { .. } => {
-            let answered = standings.iter().filter_map(|standing| standing.answered).max()?;
-            Some((answered.plus(BETWEEN_REVOCATIONS), Hold::JustReplaced))
+        Reason::Window | Reason::Revoked { .. } => {
+            latest_first.nth(1).map(|before| (before.plus(BETWEEN_DEMANDS.min(quarter)), Hold::JustReplaced))
         }
         Reason::Missing | Reason::Asked => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: i64 = 3_600;
+    const DAY: i64 = 86_400;
+
+    fn validity(from: i64, life: i64) -> Validity {
+        Validity { not_before: Timestamp(from), not_after: Timestamp(from + life) }
+    }
+
+    fn window(start: i64, end: i64, chosen: i64, named: i64) -> Window {
+        Window {
+            certificate: "a.b".to_owned(),
+            start: Timestamp(start),
+            end: Timestamp(end),
+            chosen: Timestamp(chosen),
+            explanation: Some("https://ca.example/why".to_owned()),
+            named: Timestamp(named),
+            ask_again: Timestamp(named + 6 * HOUR),
+        }
+    }
+
+    fn free(now: i64) -> Standing {
+        Standing {
+            at: Timestamp(now),
+            because: None,
+            limits_until: Timestamp(now),
+            limit: None,
+            ca_side: false,
+            issued: None,
+            issued_before: None,
+        }
+    }
+
+    fn held(until: i64, ca_side: bool) -> Standing {
+        Standing { at: Timestamp(until), because: Some(Hold::BackOff { failures: 2 }), ca_side, ..free(0) }
+    }
+
+    #[test]
+    fn fractions_of_any_lifetime() {
+        let at = |life| due(Timestamp(0), Some(validity(0, life)), None, 0).at.0;
+        assert_eq!((at(90 * DAY), at(45 * DAY), at(398 * DAY)), (60 * DAY, 30 * DAY, 398 * DAY * 2 / 3));
+        assert_eq!((at(6 * DAY), at(160 * HOUR), at(2 * HOUR)), (3 * DAY, 80 * HOUR, HOUR));
+        let missing = Due { at: Timestamp(7), reason: Reason::Missing };
+        assert_eq!(due(Timestamp(7), None, Some(&window(0, 9, 5, 0)), 999), missing);
+        let jittered = due(Timestamp(0), Some(validity(0, 90 * DAY)), None, 1_000);
+        assert_eq!(jittered.at.0, 60 * DAY - 90 * DAY / 20, "earlier by a twentieth of the lifetime");
+        assert_eq!(jittered, due(Timestamp(0), Some(validity(0, 90 * DAY)), None, u16::MAX), "and never by more");
+    }
+
+    #[test]
+    fn the_window_of_the_ca() {
+        let now = Timestamp(50 * DAY);
+        let of = |window: Window| due(now, Some(validity(0, 90 * DAY)), Some(&window), 500);
+        let at = |days: i64, reason| Due { at: Timestamp(days * DAY), reason };
+        assert_eq!(of(window(59 * DAY, 61 * DAY, 60 * DAY, 0)), at(60, Reason::Window), "no jitter inside");
+        assert_eq!(of(window(2 * DAY, 3 * DAY, 2 * DAY, 0)), at(2, Reason::Window), "early, and missed");
+        let explanation = Some("https://ca.example/why".to_owned());
+        let revoked = Reason::Revoked { explanation };
+        assert_eq!(of(window(2 * DAY, 3 * DAY, 2 * DAY, 3 * DAY)), at(50, revoked), "past when it was named");
+        assert_eq!(of(window(80 * DAY, 89 * DAY, 88 * DAY, 0)), at(81, Reason::Window), "a tenth is left");
+        let ignored = of(window(82 * DAY, 89 * DAY, 88 * DAY, 0));
+        assert_eq!(ignored.reason, Reason::Lifetime, "later than the lifetime allows");
+        let late = Timestamp(86 * DAY);
+        let due = due(late, Some(validity(0, 90 * DAY)), Some(&window(80 * DAY, 89 * DAY, 88 * DAY, 0)), 0);
+        assert_eq!((due.reason, due.at <= late), (Reason::Emergency, true));
+    }
+
+    #[test]
+    fn reasons_for_the_log() {
+        let revoked = |explanation| Reason::Revoked { explanation };
+        assert_eq!(revoked(None).to_string(), "the CA wants it replaced now");
+        let explained = revoked(Some("https://ca.example/why".to_owned()));
+        assert_eq!(explained.to_string(), "the CA wants it replaced now, see https://ca.example/why");
+        assert_eq!(Reason::Lifetime.to_string(), "renewal");
+    }
+
+    #[test]
+    fn a_missing_certificate_goes_to_the_next_ca_at_once() {
+        let now = Timestamp(1_000);
+        let missing = due(now, None, None, 0);
+        let of = |standings: &[Standing]| {
+            let step = step(now, &missing, None, standings);
+            (step.ca, step.at.0, step.held_by.is_some())
+        };
+        assert_eq!(of(&[free(1_000), free(1_000)]), (0, 1_000, false));
+        assert_eq!(of(&[held(1_060, true), free(1_000)]), (1, 1_000, false));
+        assert_eq!(of(&[held(1_060, false), free(1_000)]), (0, 1_060, true), "a failed validation fails everywhere");
+        assert_eq!(of(&[held(1_060, true), held(1_030, true), free(1_000)]), (2, 1_000, false));
+        assert_eq!(of(&[held(1_060, true), held(1_030, false), free(1_000)]), (1, 1_030, true));
+        assert_eq!(of(&[held(1_060, true), held(1_090, true)]), (0, 1_060, true), "all held: the soonest");
+        assert_eq!(of(&[]), (0, 1_000, false));
+    }
+
+    #[test]
+    fn a_renewal_changes_the_ca_late_and_returns() {
+        let current = Some(validity(0, 90 * DAY));
+        let at = |day: i64, first: Standing| {
+            let now = Timestamp(day * DAY);
+            let step = step(now, &due(now, current, None, 0), current, &[first, free(now.0)]);
+            (step.ca, step.at.0)
+        };
+        assert_eq!(at(70, held(71 * DAY, true)), (0, 71 * DAY), "not for a hiccup");
+        assert_eq!(at(70, held(80 * DAY, true)), (1, 75 * DAY), "with a sixth of the lifetime left");
+        assert_eq!(at(76, held(77 * DAY, true)), (1, 76 * DAY));
+        assert_eq!(at(76, held(77 * DAY, false)), (0, 77 * DAY));
+        assert_eq!(at(76, held(75 * DAY, true)), (0, 76 * DAY), "whose delay is over is the first again");
+        assert_eq!(at(10, held(11 * DAY, true)), (0, 60 * DAY), "a hold that ends before it is due");
+        let early = Timestamp(10 * DAY);
+        assert_eq!(step(early, &due(early, current, None, 0), current, &[held(11 * DAY, true)]).held_by, None);
+    }
+
+    #[test]
+    fn who_asks_waits_for_limits_only() {
+        let now = Timestamp(0);
+        let asked = Due { at: now, reason: Reason::Asked };
+        let limited = Standing { limits_until: Timestamp(50), limit: Some(Hold::RetryAfter), ..held(90, false) };
+        let of = |standing| {
+            let step = step(now, &asked, Some(validity(0, DAY)), &[standing]);
+            (step.at.0, step.held_by)
+        };
+        assert_eq!(of(held(90, false)), (0, None));
+        assert_eq!(of(limited), (50, Some(Hold::RetryAfter)));
+    }
+
+    #[test]
+    fn no_certificate_is_replaced_in_a_loop() {
+        let now = Timestamp(100 * DAY);
+        let of = |reason: &Reason, current, issued, issued_before| {
+            let standing = Standing { issued: Some(issued), issued_before: Some(issued_before), ..free(now.0) };
+            let due = Due { at: now, reason: reason.clone() };
+            let step = step(now, &due, current, &[free(now.0), standing]);
+            (step.at.since(now), step.held_by)
+        };
+        // By this clock it has expired, and it was issued a minute ago.
+        let expired = Some(validity(0, 90 * DAY));
+        let new = now.plus(-60);
+        let quarter = 90 * DAY / 4 - 60;
+        for reason in [Reason::Lifetime, Reason::Emergency] {
+            assert_eq!(of(&reason, expired, new, Timestamp(0)), (quarter, Some(Hold::JustIssued)));
+        }
+        let revoked = Reason::Revoked { explanation: None };
+        for reason in [revoked, Reason::Window] {
+            assert_eq!(of(&reason, expired, new, Timestamp(0)), (0, None), "the first demand is met at once");
+            let again = of(&reason, expired, new, now.plus(-HOUR));
+            assert_eq!(again, (DAY - HOUR, Some(Hold::JustReplaced)), "the second in a day is not");
+        }
+        assert_eq!(of(&Reason::Asked, expired, new, new), (0, None));
+        assert_eq!(of(&Reason::Missing, None, new, new), (0, None));
+    }
+
+    proptest! {
+        #[test]
+        fn due_lies_inside_the_lifetime(
+            start in 0_i64..4_000_000_000,
+            life in HOUR..400 * DAY,
+            passed in 0_i64..1_000,
+            (jitter, from, length, at) in (0_u16..1_000, -500_i64..1_500, 1_i64..1_000, 0_i64..1_000),
+            with_window: bool,
+        ) {
+            let current = validity(start, life);
+            let now = Timestamp(start + life * passed / 1_000);
+            let begin = start + life * from / 1_000;
+            let end = begin + 1 + life * length / 1_000;
+            let window = window(begin, end, begin + (end - begin) * at / 1_000, start);
+            let window = with_window.then_some(&window);
+            let due = due(now, Some(current), window, jitter);
+            match due.reason {
+                Reason::Revoked { .. } => prop_assert_eq!(due.at, now),
+                Reason::Window => {
+                    let window = window.unwrap();
+                    prop_assert!(window.start <= due.at && due.at < window.end);
+                    prop_assert!(due.at < current.not_after);
+                }
+                _ => prop_assert!(current.not_before < due.at && due.at < current.not_after),
+            }
+        }
+
+        #[test]
+        fn jitter_only_moves_earlier(life in HOUR..400 * DAY, jitter in 0_u16..1_000) {
+            let at = |jitter| due(Timestamp(0), Some(validity(0, life)), None, jitter).at.0;
+            prop_assert!(at(jitter) <= at(0) && at(jitter) >= at(0) - life / 20);
+        }
+
+        #[test]
+        fn no_validity_is_too_strange(from: i64, to: i64, now: i64, start: i64, end: i64, jitter: u16) {
+            let current = Some(Validity { not_before: Timestamp(from), not_after: Timestamp(to) });
+            let window = window(start, end, start, now);
+            for window in [None, Some(&window)] {
+                let due = due(Timestamp(now), current, window, jitter);
+                step(Timestamp(now), &due, current, &[free(now), held(end, true)]);
+            }
+        }
     }
 }

@@ -219,3 +219,140 @@ pub fn after_failure(kind: NoSuggestion, failures: u32, retry_after: Option<i64>
     let asked = retry_after.map_or(0, |seconds| seconds.clamp(SOONEST, LATEST));
     now.plus(pause.max(asked))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: i64 = 86_400;
+
+    /// 2026-01-01 and 90 days.
+    const VALIDITY: Validity =
+        Validity { not_before: Timestamp(1_767_225_600), not_after: Timestamp(1_767_225_600 + 90 * DAY) };
+
+    fn body(start: &str, end: &str) -> String {
+        format!(
+            r#"{{"suggestedWindow":{{"start":"{start}","end":"{end}"}},"explanationURL":"https://ca.example/why"}}"#
+        )
+    }
+
+    fn parse(body: &str) -> Result<Suggestion, InvalidSuggestion> {
+        Suggestion::parse(body.as_bytes(), VALIDITY)
+    }
+
+    #[test]
+    fn documents() {
+        let good = parse(&body("2026-03-01T00:00:00Z", "2026-03-02T02:00:00+02:00")).unwrap();
+        assert_eq!((good.start, good.end), (Timestamp(1_772_323_200), Timestamp(1_772_409_600)));
+        assert_eq!(good.explanation.as_deref(), Some("https://ca.example/why"));
+        let fraction = parse(&body("2026-03-01T00:00:00.5Z", "2026-03-02T00:00:00.5Z")).unwrap();
+        assert_eq!((fraction.start, fraction.end), (Timestamp(1_772_323_201), Timestamp(1_772_409_600)), "inside");
+        let past = parse(&body("2025-12-01T00:00:00Z", "2025-12-01T00:30:00Z")).unwrap();
+        assert_eq!(past.end.since(past.start), 1_800);
+        let plain =
+            parse(r#"{"suggestedWindow":{"start":"2026-03-01T00:00:00Z","end":"2026-03-02T00:00:00Z"},"new":1}"#);
+        assert_eq!(plain.unwrap().explanation, None);
+        for link in [r#""javascript:alert(1)""#, r#""https://a b""#, "7", "null", r#""https://a\u001b[2J""#] {
+            let text =
+                body("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z").replace(r#""https://ca.example/why""#, link);
+            assert_eq!(parse(&text).unwrap().explanation, None, "{link}: the window counts without its link");
+        }
+    }
+
+    #[test]
+    fn documents_that_are_none() {
+        type Is = fn(&InvalidSuggestion) -> bool;
+        let malformed: Is = |error| matches!(error, InvalidSuggestion::Malformed(_));
+        let time: Is = |error| matches!(error, InvalidSuggestion::Time(_));
+        let empty: Is = |error| matches!(error, InvalidSuggestion::Empty { .. });
+        let absurd: Is = |error| matches!(error, InvalidSuggestion::Absurd { .. });
+        let cases = [
+            (String::new(), malformed),
+            ("null".to_owned(), malformed),
+            ("<html>busy</html>".to_owned(), malformed),
+            (r#"{"suggestedWindow":{"start":1,"end":2}}"#.to_owned(), malformed),
+            (body("soon", "2026-03-02T00:00:00Z"), time),
+            (body("2026-03-01T00:00:00", "2026-03-02T00:00:00"), time),
+            (body("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z"), empty),
+            (body("2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z"), empty),
+            (body("2026-03-01T00:00:00.1Z", "2026-03-01T00:00:00.9Z"), empty),
+            (body("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"), absurd),
+            (body("2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z"), absurd),
+            (body("2026-03-01T00:00:00Z", "9999-01-01T00:00:00Z"), absurd),
+        ];
+        for (text, is) in cases {
+            let error = parse(&text).unwrap_err();
+            assert!(is(&error), "{text}: {error}");
+        }
+        let long = format!("{}{}", body("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), " ".repeat(MAX_BODY));
+        assert!(matches!(parse(&long), Err(InvalidSuggestion::TooLong(_))));
+    }
+
+    fn suggestion(start: i64, end: i64) -> Suggestion {
+        Suggestion { start: Timestamp(start), end: Timestamp(end), explanation: None }
+    }
+
+    #[test]
+    fn the_next_question() {
+        let again = |retry_after| {
+            merge("a.b", None, &suggestion(0, DAY), retry_after, Timestamp(100), 0).ask_again.since(Timestamp(100))
+        };
+        assert_eq!((again(None), again(Some(7_200))), (6 * 3_600, 7_200));
+        assert_eq!((again(Some(i64::MIN)), again(Some(0)), again(Some(i64::MAX))), (60, 60, DAY));
+        let failed = |kind, failures, retry_after| after_failure(kind, failures, retry_after, Timestamp(0)).0;
+        let temporary: Vec<_> = (0..7).map(|failures| failed(NoSuggestion::Temporary, failures, None)).collect();
+        assert_eq!(temporary, [60, 60, 600, 3_600, 21_600, 21_600, 21_600]);
+        assert_eq!(failed(NoSuggestion::LongTerm, 1, None), 21_600);
+        assert_eq!(failed(NoSuggestion::Temporary, 1, Some(900)), 900);
+        assert_eq!(failed(NoSuggestion::Temporary, 1, Some(i64::MAX)), DAY);
+        for (status, kind) in [
+            (None, NoSuggestion::Temporary),
+            (Some(503), NoSuggestion::Temporary),
+            (Some(429), NoSuggestion::Temporary),
+            (Some(404), NoSuggestion::LongTerm),
+            (Some(200), NoSuggestion::LongTerm),
+        ] {
+            assert_eq!(NoSuggestion::of_status(status), kind, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_was_past_when_it_was_named() {
+        let named = |now| merge("a.b", None, &suggestion(0, 100), None, Timestamp(now), 1);
+        assert!(!named(99).was_past() && named(100).was_past());
+        let repeated = merge("a.b", Some(&named(50)), &suggestion(0, 100), None, Timestamp(500), 1);
+        assert!(!repeated.was_past(), "it passed since, while nobody could renew");
+        let moved = merge("a.b", Some(&named(50)), &suggestion(1, 100), None, Timestamp(500), 1);
+        assert!(moved.was_past());
+    }
+
+    proptest! {
+        #[test]
+        fn the_time_is_inside_and_stays(
+            start in -1_000_000_i64..4_000_000_000, length in 1_i64..40_000_000, random: u64, other: u64, later in 0..DAY,
+        ) {
+            let suggestion = suggestion(start, start + length);
+            let first = merge("a.b", None, &suggestion, None, Timestamp(0), random);
+            prop_assert!(first.start <= first.chosen && first.chosen < first.end);
+            prop_assert!(first.end.since(first.chosen) >= ORDER_TAKES.min(length / 10));
+            let second = merge("a.b", Some(&first), &suggestion, Some(60), Timestamp(later), other);
+            prop_assert_eq!((second.chosen, second.named), (first.chosen, first.named));
+            let text = serde_json::to_string(&first).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Window>(&text).unwrap(), first.clone());
+            let renewed = merge("c.d", Some(&first), &suggestion, None, Timestamp(later), other);
+            prop_assert_eq!(renewed.chosen, choose(suggestion.start, suggestion.end, other));
+        }
+
+        #[test]
+        fn the_whole_window_is_used(offset in 0_u64..900) {
+            let window = merge("a.b", None, &suggestion(0, 1_000), None, Timestamp(0), offset);
+            prop_assert_eq!(window.chosen, Timestamp(i64::try_from(offset).unwrap()));
+        }
+
+        #[test]
+        fn nothing_that_comes_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Suggestion::parse(&bytes, VALIDITY);
+        }
+    }
+}

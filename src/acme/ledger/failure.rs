@@ -8,8 +8,8 @@ use std::fmt;
 /// A CA's explanation is a sentence or two.
 const MAX_DETAIL: usize = 400;
 
-/// Longer links are nothing that a person would open.
-const MAX_LINK: usize = 1_024;
+/// Let's Encrypt's link carries a signed token with the names.
+const MAX_LINK: usize = 4_096;
 
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,4 +141,90 @@ pub fn retry_after_in(detail: &str, now: Timestamp) -> Option<i64> {
 /// A detail of bearable length, on one line.
 pub(super) fn shorten(detail: &str) -> String {
     detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems() {
+        let of = |status, kind: &str| {
+            FailureKind::from_problem(status, Some(&format!("urn:ietf:params:acme:error:{kind}")), "")
+        };
+        let cases = [
+            (403, "caa", FailureKind::Refused),
+            (400, "rejectedIdentifier", FailureKind::Refused),
+            (400, "malformed", FailureKind::Refused),
+            (401, "externalAccountRequired", FailureKind::Refused),
+            (409, "alreadyReplaced", FailureKind::Refused),
+            (429, "rateLimited", FailureKind::RateLimited),
+            (400, "rateLimited", FailureKind::RateLimited),
+            (503, "rateLimited", FailureKind::Unavailable),
+            (500, "serverInternal", FailureKind::Unavailable),
+            (400, "badNonce", FailureKind::Unavailable),
+            (400, "connection", FailureKind::Validation),
+            (403, "dns", FailureKind::Validation),
+        ];
+        for (status, kind, expected) in cases {
+            assert_eq!(of(status, kind), expected, "{status} {kind}");
+        }
+        for (status, expected) in [
+            (429, FailureKind::RateLimited),
+            (502, FailureKind::Unavailable),
+            (404, FailureKind::Refused),
+            (302, FailureKind::Unavailable),
+            (200, FailureKind::Unavailable),
+        ] {
+            assert_eq!(FailureKind::from_problem(status, None, "<html>"), expected, "{status}");
+        }
+        assert_eq!(FailureKind::from_problem(400, Some("about:blank"), ""), FailureKind::Refused);
+    }
+
+    #[test]
+    fn a_pause_and_its_link() {
+        let kind = Some("urn:ietf:params:acme:error:rateLimited");
+        let of = |detail: &str| FailureKind::from_problem(429, kind, detail);
+        let said = "Your account is temporarily prevented from requesting certificates for a.example and possibly \
+                    others. Please visit: https://portal.example/unpause/v1/?jwt=ab.cd-ef_0";
+        let link = Some("https://portal.example/unpause/v1/?jwt=ab.cd-ef_0".to_owned());
+        assert_eq!(of(said), FailureKind::Paused { link: link.clone() });
+        assert_eq!(of(&format!("({said}).")), FailureKind::Paused { link: link.clone() });
+        assert_eq!(of(&format!("{said}\u{1b}[2J more")), FailureKind::Paused { link });
+        assert_eq!(of("temporarily prevented"), FailureKind::Paused { link: None });
+        assert_eq!(of("temporarily prevented: https://"), FailureKind::Paused { link: None });
+        assert_eq!(of("too many certificates: see https://portal.example/"), FailureKind::RateLimited);
+    }
+
+    #[test]
+    fn times_in_a_detail() {
+        // 2026-11-23T21:05:10Z
+        let now = Timestamp(1_795_467_910 - 70);
+        let of = |detail: &str| retry_after_in(detail, now);
+        assert_eq!(of("too many (5) in the last 1h0m0s, retry after 2026-11-23 21:05:10 UTC: see https://x"), Some(70));
+        assert_eq!(of("Retry After 2026-11-23T21:05:10Z"), Some(70));
+        assert_eq!(of("retry after 2026-11-23 21:05:10 +0000 UTC"), Some(70));
+        assert_eq!(of("retry after 2026-11-22 21:05:10 UTC"), Some(0), "over");
+        for none in [
+            "retry later",
+            "retry after ",
+            "retry after a while, please be patient",
+            "retry after 2026-11-23 21:05:10 +0200",
+            "retry after 2026-13-23 21:05:10 UTC",
+            "retry after \u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}",
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn only_a_failed_validation_is_this_side_s_fault() {
+        assert!(!FailureKind::Validation.is_ca_side());
+        let paused = FailureKind::Paused { link: None };
+        for kind in [FailureKind::Refused, FailureKind::RateLimited, paused, FailureKind::Unavailable] {
+            assert!(kind.is_ca_side(), "{kind}");
+        }
+        assert_eq!(shorten(&"a\nb".repeat(1_000)).len(), MAX_DETAIL);
+        assert!(shorten("a\nb\u{1b}") == "a b ");
+    }
 }

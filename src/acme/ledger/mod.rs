@@ -9,17 +9,17 @@
 
 mod choice;
 mod failure;
+mod file;
 mod record;
 mod rehearsal;
 mod renewal;
 mod standing;
 
 pub use failure::{Failure, FailureKind, retry_after_in};
+pub use file::{LedgerError, key};
 pub use standing::{Budget, Hold, Standing};
 
 use super::window::Window;
-use crate::certs::Store;
-use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
@@ -29,16 +29,12 @@ use rehearsal::Rehearsal;
 use renewal::{Answered, Renewal};
 use serde::{Deserialize, Serialize};
 
-/// Written into every record. A record with a later version is not touched.
-const VERSION: u32 = 1;
-
-/// Names of one order, and so of one event.
-const MAX_IDENTIFIERS: usize = 100;
+/// Names of one failure. More are not in an order: Let's Encrypt's have a hundred at most.
+const MAX_IDENTIFIERS: usize = 1_000;
 
 /// The record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    version: u32,
     /// Ordered, and neither failed nor issued yet: under way, or interrupted.
     open: Option<Attempt>,
     /// In a row, since the last certificate; without those of `outages`.
@@ -104,89 +100,18 @@ pub struct LastFailure<'a> {
     pub times: u32,
 }
 
-/// Why there is no record to go by.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// It cannot be read, or what was found in it cannot be written back.
-    #[error("the store failed")]
-    Store(#[from] StoreError),
-    /// It is no record.
-    #[error("{path} is damaged; remove it to start a new record")]
-    Damaged {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// A later vestibule wrote it.
-    #[error("{path} was written by a later version of vestibule ({version}); start that one, or remove the file")]
-    Later {
-        /// The file.
-        path: String,
-        /// Its version.
-        version: u32,
-    },
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self {
-            version: VERSION,
-            open: None,
-            failures: 0,
-            outages: 0,
-            events: Vec::new(),
-            aside: Vec::new(),
-            last_good: None,
-            rehearsal: Rehearsal::None,
-            renewal: None,
-            answered: Vec::new(),
-            turned_back: None,
-            totals: Totals::default(),
-        }
-    }
-}
-
 impl Ledger {
-    /// Reads the record, or begins one. A clock that is behind the record is noted in it at once:
-    /// what the record says happened in the future counts from this moment.
-    pub async fn load(store: &Store, ca: &str, first: &HostPattern, now: Timestamp) -> Result<Self, LedgerError> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let key = key(ca, first);
-        let Some(content) = store.load(&key).await? else {
-            return Ok(Self::default());
-        };
-        let damaged = |source| LedgerError::Damaged { path: store.describe(&key), source };
-        let Version { version } = serde_json::from_slice(&content).map_err(damaged)?;
-        if version > VERSION {
-            return Err(LedgerError::Later { path: store.describe(&key), version });
-        }
-        let mut ledger: Self = serde_json::from_slice(&content).map_err(damaged)?;
-        if ledger.look_at_the_clock(now) {
-            ledger.save(store, ca, first).await?;
-        }
-        Ok(ledger)
-    }
-
-    /// Writes the record.
-    pub async fn save(&self, store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
-        store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
-    }
-
     /// An order is about to be placed. To be saved before it is: an attempt that a crash ends then
     /// counts as failed, and a crash loop cannot spend the CA's patience.
     pub fn placed(&mut self, now: Timestamp, names: &[HostPattern]) {
         if let Some(open) = self.open.take() {
             self.push(open.interrupted());
+            self.rehearsal = self.rehearsal.after_failure(false, now);
             self.failures = self.failures.saturating_add(1);
             self.totals.failed = self.totals.failed.saturating_add(1);
         }
         self.prune(now);
-        let names = names.iter().take(MAX_IDENTIFIERS).map(HostPattern::plain).collect();
+        let names = names.iter().map(HostPattern::plain).collect();
         self.open = Some(Attempt { at: now, names, finalising: false });
         self.totals.placed = self.totals.placed.saturating_add(1);
     }
@@ -225,9 +150,7 @@ impl Ledger {
             self.failures = self.failures.saturating_add(1);
             self.outages = 0;
         }
-        if validation {
-            self.rehearsal = self.rehearsal.after_failure(now);
-        }
+        self.rehearsal = self.rehearsal.after_failure(validation, now);
         self.totals.failed = self.totals.failed.saturating_add(1);
         let challenge = challenge.map(|challenge| challenge.as_str().to_owned());
         let outcome = Outcome::Failed { kind, detail: shorten(&detail), retry_after, challenge, times: 1 };
@@ -283,11 +206,6 @@ impl Ledger {
     }
 }
 
-/// Where the record is stored.
-pub fn key(ca: &str, first: &HostPattern) -> String {
-    format!("acme/{ca}/orders/{}.json", first.file_name())
-}
-
 /// A set of names, whatever their order.
 fn set_key(names: &[HostPattern]) -> String {
     join(&names.iter().map(HostPattern::plain).collect::<Vec<_>>())
@@ -304,3 +222,6 @@ fn keep_last<T>(list: &mut Vec<T>, count: usize) {
     let surplus = list.len().saturating_sub(count);
     list.drain(..surplus);
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,11 +63,13 @@ impl Ledger {
 }
 
 impl Rehearsal {
-    /// What comes after a failed validation at production.
-    pub(super) fn after_failure(self, now: Timestamp) -> Self {
+    /// What comes after a failure at production.
+    pub(super) fn after_failure(self, validation: bool, now: Timestamp) -> Self {
         match self {
-            Self::None | Self::Wanted { .. } => Self::Wanted { since: now },
-            Self::Passed | Self::Spent => Self::Spent,
+            Self::None | Self::Wanted { .. } if validation => Self::Wanted { since: now },
+            // It was production's turn, and this was it.
+            Self::Passed => Self::Spent,
+            other => other,
         }
     }
 }

@@ -32,6 +32,10 @@ const UNAVAILABLE: Ladder =
 /// No back-off is longer while the certificate is about to expire.
 const EMERGENCY: i64 = HOUR;
 
+/// No back-off is shorter, nor longer than a sixth of the lifetime where that is below four days: a
+/// day's delay would outlive such a certificate.
+const SHORTEST: i64 = 60;
+
 /// Until a paused name is tried again. Only a person can end the pause.
 const PAUSED: i64 = DAY;
 
@@ -78,7 +82,7 @@ pub enum Hold {
     Certificates,
     /// The certificate is new.
     JustIssued,
-    /// The certificate has just been replaced because the CA demanded it.
+    /// The CA demands one replacement after the other.
     JustReplaced,
 }
 
@@ -102,7 +106,7 @@ impl fmt::Display for Hold {
             }
             Self::Certificates => write!(f, "{CERTIFICATES_A_WEEK} certificates for these names within a week"),
             Self::JustIssued => f.write_str("the certificate is new"),
-            Self::JustReplaced => f.write_str("the certificate was replaced at the CA's demand less than a day ago"),
+            Self::JustReplaced => f.write_str("the certificate has been replaced already within the last day"),
         }
     }
 }
@@ -123,8 +127,8 @@ pub struct Standing {
     pub ca_side: bool,
     /// When this CA last issued a certificate for these names, as far as the record goes back.
     pub issued: Option<Timestamp>,
-    /// When a renewal that the CA demanded was last done.
-    pub answered: Option<Timestamp>,
+    /// When it issued the one before that.
+    pub issued_before: Option<Timestamp>,
 }
 
 /// What is left of a CA's patience.
@@ -161,15 +165,19 @@ impl Ledger {
         let back_off = self.back_off(now, &events, emergency, jitter);
         let hold = latest(now, [limit.clone(), back_off]);
         let set = set_key(names);
-        let issued = events.iter().rev().find(|event| event.is_issued() && event.certificate.as_deref() == Some(&set));
+        let mut issued = events
+            .iter()
+            .rev()
+            .filter(|event| event.is_issued() && event.certificate.as_deref() == Some(&set))
+            .map(|event| self.happened(event.at, now));
         Standing {
             at: hold.as_ref().map_or(now, |(at, _)| *at),
             because: hold.map(|(_, hold)| hold),
             limits_until: limit.as_ref().map_or(now, |(at, _)| *at),
             limit: limit.map(|(_, hold)| hold),
             ca_side: events.last().is_some_and(|event| event.is_ca_side()),
-            issued: issued.map(|event| self.happened(event.at, now)),
-            answered: self.answered.last().map(|answered| self.happened(answered.at, now)),
+            issued: issued.next(),
+            issued_before: issued.next(),
         }
     }
 
@@ -209,7 +217,7 @@ impl Ledger {
     fn until(&self, event: &Event, span: i64, now: Timestamp) -> Timestamp {
         let at = self.happened(event.at, now);
         let span = if event.at > now { span.min(DAY) } else { span };
-        let late = if event.outcome == Outcome::Interrupted { ORDER_TAKES } else { 0 };
+        let late = if event.outcome == Outcome::Interrupted && event.at <= now { ORDER_TAKES } else { 0 };
         at.plus(late).min(now.max(at)).plus(span)
     }
 
@@ -233,8 +241,13 @@ impl Ledger {
 
     /// The time in which four certificates are permitted.
     fn certificate_span(&self) -> i64 {
+        self.short_lifetime().map_or(WEEK, |lifetime| lifetime.max(1))
+    }
+
+    /// The lifetime of the last certificate if it is one that a public CA would not issue.
+    fn short_lifetime(&self) -> Option<i64> {
         let lifetime = self.events.iter().rev().find_map(Event::lifetime);
-        lifetime.filter(|lifetime| *lifetime < LIMITED_LIFETIME).map_or(WEEK, |lifetime| lifetime.max(1))
+        lifetime.filter(|lifetime| *lifetime < LIMITED_LIFETIME)
     }
 
     /// Retry-After of any failure since the last certificate.
@@ -269,6 +282,7 @@ impl Ledger {
         };
         let paused = matches!(hold, Hold::Paused { .. });
         let delay = if emergency && !paused { delay.min(EMERGENCY) } else { delay };
+        let delay = self.short_lifetime().map_or(delay, |lifetime| delay.min(lifetime / 6).max(SHORTEST));
         let delay = delay.saturating_add(delay.saturating_mul(i64::from(jitter.min(1_000))) / 10_000);
         let delay = if event.at > now { delay.min(DAY) } else { delay };
         Some((self.happened(event.at, now).plus(delay), hold))
