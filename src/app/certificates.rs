@@ -1,6 +1,7 @@
 //! Where the served certificates come from, and how a new one reaches the workers.
 
 use super::{CaFileError, StartError};
+use crate::acme::ask::Asked;
 use crate::acme::plan::plan;
 use crate::acme::{Kept, Manager, Parts};
 use crate::certs::internal::Authority;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How often the internal CA looks whether a certificate is due. Lifetimes are days.
 const INTERNAL_TICK: Duration = Duration::from_secs(600);
@@ -122,8 +124,14 @@ impl Certificates {
         }
     }
 
-    /// Keeps certificates valid and shows every new one. Never returns.
-    pub(super) async fn run(mut self) {
+    /// What the operator's files leave to the issuer.
+    pub(super) fn orders(&self) -> &[CertificateOrder] {
+        &self.orders
+    }
+
+    /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
+    /// Never returns.
+    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager, kept) => {
@@ -132,7 +140,7 @@ impl Certificates {
                         tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept), self.follow());
+                tokio::join!(manager.run(kept), self.follow(), refuse(asked));
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
@@ -204,6 +212,14 @@ impl Certificates {
                 }
             }
         }
+    }
+}
+
+/// Tells whoever asks that this manager does nothing on request.
+async fn refuse(mut asked: mpsc::Receiver<Asked>) {
+    while let Some(asked) = asked.recv().await {
+        asked.line("this version renews certificates by itself only");
+        asked.finish(false);
     }
 }
 

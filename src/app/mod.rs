@@ -6,13 +6,16 @@
 
 mod certificates;
 pub mod demo;
+mod desk;
 mod self_check;
 mod signals;
 mod workers;
 
 pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
+pub use desk::objection;
 pub use self_check::own_network;
 
+use crate::admin::socket::{self, AdminBindError, AdminSocket};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
@@ -28,13 +31,18 @@ use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use certificates::Certificates;
+use desk::Desk;
 use sd_notify::NotifyState;
 use signals::Signals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use workers::Workers;
+
+/// Commands that may wait for the control plane, which takes them at once.
+const WAITING: usize = 16;
 
 /// Why the program cannot start. Each sentence names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +50,9 @@ pub enum StartError {
     /// A socket is taken or forbidden.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// So is the admin socket.
+    #[error(transparent)]
+    Admin(#[from] AdminBindError),
     /// The state directory is not usable.
     #[error("state_dir is not usable; make it a folder that this user may write")]
     Store(#[from] StoreError),
@@ -97,6 +108,7 @@ pub struct App {
     config: Arc<Config>,
     clock: Clock,
     listeners: Arc<Vec<Listener>>,
+    admin: Option<AdminSocket>,
     shared: Arc<Shared>,
     certificates: Certificates,
 }
@@ -108,6 +120,7 @@ impl App {
         let mut listeners = listen::bind_all(Role::Https, &config.listen.https)?;
         listeners.extend(listen::bind_all(Role::Federation, &config.listen.federation)?);
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
+        let admin = config.listen.admin.as_ref().map(socket::bind).transpose()?.flatten();
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
@@ -122,7 +135,7 @@ impl App {
         });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
-        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })
+        Ok(Self { config, clock, listeners: Arc::new(listeners), admin, shared, certificates })
     }
 
     /// The bound sockets.
@@ -173,11 +186,21 @@ impl App {
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
         tasks.spawn_local(self_check);
+        let (manager, asked) = mpsc::channel(WAITING);
+        let mut admin = JoinSet::new();
+        if let Some(socket) = self.admin {
+            let (calls, taken) = mpsc::channel(WAITING);
+            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager);
+            admin.spawn(socket::serve(socket, calls));
+            tasks.spawn_local(desk.run(taken));
+        }
         let certificates = self.certificates;
-        tasks.spawn_local(async move { certificates.run().await });
+        tasks.spawn_local(async move { certificates.run(asked).await });
         let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;
+        // Commands under way ended with them, and their clients are being told.
+        while admin.join_next().await.is_some() {}
         Ok(ended)
     }
 }
