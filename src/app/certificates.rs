@@ -49,6 +49,15 @@ pub(super) struct Certificates {
     told: RefCell<BTreeSet<String>>,
 }
 
+/// Which orders the manager makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// Whatever is missing or due, and what people ask for.
+    Always,
+    /// What people ask for.
+    WhenAsked,
+}
+
 enum Prepared {
     Acme(Box<Manager>, Vec<Kept>),
     Internal(Box<Authority>),
@@ -131,9 +140,12 @@ impl Certificates {
 
     /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
     /// Never returns.
-    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>) {
+    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>, keeping: Keeping) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
+            Prepared::Acme(..) if keeping == Keeping::WhenAsked => {
+                tokio::join!(self.follow(), refuse(asked));
+            }
             Prepared::Acme(manager, kept) => {
                 for order in &self.orders {
                     if !order.names.iter().all(|name| self.published.covers(name)) {

@@ -29,8 +29,8 @@ pub enum AdminError {
         path = .0.display()
     )]
     Denied(PathBuf),
-    /// The request was refused.
-    #[error("vestibule refused: {0}")]
+    /// The request was refused, or its end not waited for.
+    #[error("the command was not done: {0}")]
     Refused(String),
     /// The answer ended before it was whole.
     #[error("vestibule ended before it was done; its log says why: journalctl -u vestibule")]
