@@ -20,6 +20,7 @@
 )]
 
 mod acme;
+mod admin;
 mod architecture;
 mod certificates;
 mod cli;

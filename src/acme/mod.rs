@@ -13,6 +13,9 @@ pub mod ledger;
 mod manager;
 mod order;
 pub mod plan;
+mod schedule;
+pub mod status;
+pub mod stored;
 pub mod window;
 mod wire;
 

@@ -49,6 +49,15 @@ pub(super) struct Certificates {
     told: RefCell<BTreeSet<String>>,
 }
 
+/// Which orders the manager makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// Whatever is missing or due, and what people ask for.
+    Always,
+    /// What people ask for.
+    WhenAsked,
+}
+
 enum Prepared {
     Acme(Box<Manager>, Vec<Kept>),
     Internal(Box<Authority>),
@@ -128,8 +137,14 @@ impl Certificates {
         }
     }
 
-    /// Keeps certificates valid and shows every new one. Never returns.
-    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>) {
+    /// What the operator's files leave to the issuer.
+    pub(super) fn orders(&self) -> &[CertificateOrder] {
+        &self.orders
+    }
+
+    /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
+    /// Never returns.
+    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>, keeping: Keeping) {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager, kept) => {
@@ -138,7 +153,7 @@ impl Certificates {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept, asked), self.follow());
+                tokio::join!(manager.run(kept, asked, keeping == Keeping::Always), self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);

@@ -6,13 +6,17 @@
 
 mod certificates;
 pub mod demo;
+mod desk;
 mod self_check;
 mod signals;
 mod workers;
 
 pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
+pub use desk::objection;
 pub use self_check::own_network;
 
+use crate::acme::ask::{Ask, Asked};
+use crate::admin::socket::{self, AdminBindError, AdminSocket};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
@@ -27,9 +31,12 @@ use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
-use certificates::Certificates;
+use certificates::{Certificates, Keeping};
+use desk::Desk;
 use sd_notify::NotifyState;
 use signals::Signals;
+use std::cell::Cell;
+use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,12 +44,18 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use workers::Workers;
 
+/// Commands that may wait for the control plane, which takes them at once.
+const WAITING: usize = 16;
+
 /// Why the program cannot start. Each sentence names what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A socket is taken or forbidden.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// So is the admin socket.
+    #[error(transparent)]
+    Admin(#[from] AdminBindError),
     /// The state directory is not usable.
     #[error("state_dir is not usable; make it a folder that this user may write")]
     Store(#[from] StoreError),
@@ -98,6 +111,7 @@ pub struct App {
     config: Arc<Config>,
     clock: Clock,
     listeners: Arc<Vec<Listener>>,
+    admin: Option<AdminSocket>,
     shared: Arc<Shared>,
     certificates: Certificates,
 }
@@ -109,6 +123,7 @@ impl App {
         let mut listeners = listen::bind_all(Role::Https, &config.listen.https)?;
         listeners.extend(listen::bind_all(Role::Federation, &config.listen.federation)?);
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
+        let admin = config.listen.admin.as_ref().map(socket::bind).transpose()?.flatten();
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
@@ -123,7 +138,7 @@ impl App {
         });
         let certificates =
             Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
-        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })
+        Ok(Self { config, clock, listeners: Arc::new(listeners), admin, shared, certificates })
     }
 
     /// The bound sockets.
@@ -146,18 +161,32 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
         let (config, published) = (Arc::clone(&self.config), self.published());
-        self.serve(stop, async move { self_check::run(&config, &published, &network).await }).await
+        let self_check = async move { self_check::run(&config, &published, &network).await };
+        self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
     /// The same without the self-check, for a caller that checks by itself.
     pub async fn run_unchecked(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
-        self.serve(stop, std::future::pending()).await
+        self.serve(stop, pending(), Keeping::Always, mpsc::channel(WAITING)).await
+    }
+
+    /// Does what is asked and ends: nothing is ordered that was not asked for, and nothing checked.
+    /// Sentences for whoever asked go to `line`. `None` when it was stopped before it was done.
+    pub async fn run_once(self, ask: Ask, line: impl Fn(String)) -> Result<Option<bool>, StartError> {
+        let (manager, asked) = mpsc::channel(WAITING);
+        let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager.clone());
+        let outcome = Cell::new(None);
+        let done = async { outcome.set(desk.ask(ask, line).await) };
+        self.serve(done, pending(), Keeping::WhenAsked, (manager, asked)).await?;
+        Ok(outcome.get())
     }
 
     async fn serve(
         self,
         stop: impl Future<Output = ()>,
         self_check: impl Future<Output = ()> + 'static,
+        keeping: Keeping,
+        (manager, asked): (mpsc::Sender<Asked>, mpsc::Receiver<Asked>),
     ) -> Result<Ended, StartError> {
         // Before READY: whoever has read that may send one.
         let signals = Signals::listen().map_err(StartError::Signals)?;
@@ -174,12 +203,20 @@ impl App {
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
         tasks.spawn_local(self_check);
+        let mut admin = JoinSet::new();
+        if let Some(socket) = self.admin {
+            let (calls, taken) = mpsc::channel(WAITING);
+            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager);
+            admin.spawn(socket::serve(socket, calls));
+            tasks.spawn_local(desk.run(taken));
+        }
         let certificates = self.certificates;
-        let (_asks, asked) = mpsc::channel(1);
-        tasks.spawn_local(async move { certificates.run(asked).await });
+        tasks.spawn_local(async move { certificates.run(asked, keeping).await });
         let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;
+        // Commands under way ended with them, and their clients are being told.
+        while admin.join_next().await.is_some() {}
         Ok(ended)
     }
 }

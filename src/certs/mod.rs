@@ -9,10 +9,12 @@ pub mod challenges;
 pub mod files;
 pub mod internal;
 pub mod keyring;
+pub mod lock;
 pub mod store;
 pub mod x509;
 
 pub use certificate::Certificate;
 pub use challenges::Challenges;
 pub use keyring::{Keyring, Published};
+pub use lock::StateLock;
 pub use store::Store;

@@ -1,6 +1,7 @@
 //! The arguments, as clap reads them. Help texts are the doc comments.
 
 use crate::config::{ENVIRONMENT, Origin, Override, Sources};
+use crate::matrix::Host;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: WorkersCommand,
     },
-    /// Look at certificates
+    /// Look at certificates, and order them
     Certs {
         #[command(subcommand)]
         command: CertsCommand,
@@ -94,6 +95,44 @@ pub(super) enum WorkersCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CertsCommand {
+    /// List the certificates of all served names
+    ///
+    /// Reads the configuration, your own files and the state directory, whether or not vestibule
+    /// runs. Exit status: 0 every name that needs a certificate has a valid one, 1 one has none.
+    List {
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Order certificates that are due for renewal
+    ///
+    /// The vestibule that runs does it (over the admin socket), and what it says is printed. While
+    /// none runs, this command opens the listeners itself, orders, and ends. Without names, all
+    /// certificates are meant. Exit status: 0 nothing was due or all went well, 1 something did not.
+    Renew {
+        /// Names whose certificates are meant
+        #[arg(value_name = "NAME", value_parser = host)]
+        names: Vec<Host>,
+        /// Order though nothing is due; a CA issues a certificate for the same names a few times a
+        /// week only (Let's Encrypt: five, of which vestibule uses four)
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Try an order at the CA's staging directory, and keep nothing
+    ///
+    /// Works as renew does, before the first start too, and costs nothing of what the CA allows.
+    /// Exit status: 0 an order would have worked, 1 it would not.
+    Rehearse {
+        /// Names whose certificates are meant; without any, all
+        #[arg(value_name = "NAME", value_parser = host)]
+        names: Vec<Host>,
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
     /// Print the internal CA's root certificate, for clients to install
     Root {
         #[command(flatten)]
@@ -193,6 +232,10 @@ pub(super) enum Format {
     Pretty,
     /// For programs
     Json,
+}
+
+fn host(text: &str) -> Result<Host, String> {
+    Host::parse(text).map_err(|error| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,7 @@
 
 use super::args::{Arguments, ConfigArguments};
 use crate::config::{DEFAULT_PATH, ENVIRONMENT};
-use clap::{Args as _, Command, CommandFactory as _};
+use clap::{ArgAction, Args as _, Command, CommandFactory as _};
 use clap_mangen::Man;
 use std::io;
 
@@ -34,6 +34,8 @@ pub(super) fn page() -> io::Result<String> {
     entry(&mut out, &format!("\\fI{DEFAULT_PATH}\\fR"), configuration);
     let state = "Keys, certificates and CA accounts, unless state_dir says otherwise.";
     entry(&mut out, "\\fI/var/lib/vestibule\\fR", state);
+    let socket = "Where a running vestibule takes commands, unless listen.admin says otherwise.";
+    entry(&mut out, "\\fI/run/vestibule/admin.sock\\fR", socket);
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -83,7 +85,11 @@ fn describe(command: &Command, name: &str, out: &mut Vec<u8>) -> io::Result<()> 
 }
 
 fn value_name(argument: &clap::Arg) -> String {
-    argument.get_value_names().map_or_else(|| argument.get_id().to_string(), |names| names.join(" "))
+    let name = argument.get_value_names().map_or_else(|| argument.get_id().to_string(), |names| names.join(" "));
+    match argument.get_action() {
+        ArgAction::Append => format!("{name} ..."),
+        _ => name,
+    }
 }
 
 fn options(command: Command, out: &mut Vec<u8>) -> io::Result<()> {

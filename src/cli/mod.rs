@@ -1,6 +1,7 @@
 //! The command line: arguments → command → exit status. The only module that prints.
 
 mod args;
+mod certs;
 mod check;
 mod demo;
 mod man;
@@ -8,7 +9,7 @@ mod output;
 mod run;
 mod workers;
 
-use args::{Arguments, Command, ConfigArguments, ConfigCommand, WorkersCommand};
+use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, WorkersCommand};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,9 +54,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 })
             }
         }
-        Command::Certs { command: args::CertsCommand::Root { config } } => {
-            with_config(&config, |config| run::root(&config))
-        }
+        Command::Certs { command } => match command {
+            CertsCommand::List { json, config } => with_config(&config, |config| certs::list(&config, json)),
+            CertsCommand::Renew { names, force, config } => {
+                with_config(&config, |config| certs::renew(config, names, force))
+            }
+            CertsCommand::Rehearse { names, config } => with_config(&config, |config| certs::rehearse(config, names)),
+            CertsCommand::Root { config } => with_config(&config, |config| run::root(&config)),
+        },
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vestibule", &mut script);

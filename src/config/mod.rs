@@ -23,7 +23,7 @@ pub mod workers;
 
 pub use acme_dns::DnsProvider;
 pub use limits::{Hold, Limits};
-pub use listen::{Addresses, Listen};
+pub use listen::{Addresses, AdminAddress, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
 pub use names::{CertificateOrder, NameMap, Owner, Place};
 pub use pool::{Balance, Pool};

@@ -39,9 +39,8 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// `validate` by somebody without rights: root becomes nobody, anybody else is somebody already.
-    #[track_caller]
-    fn validate(&self, chain: &Path, key: &Path) -> Said {
+    /// The program, run by somebody without rights: root becomes nobody, anybody else is somebody already.
+    fn unprivileged(&self) -> Command {
         let mut command = match is_root() {
             true => {
                 let mut command = Command::new("setpriv");
@@ -51,7 +50,15 @@ impl Desk {
             }
             false => Command::new(self.path("vestibule")),
         };
-        command.arg("validate").env_clear().current_dir("/");
+        command.env_clear().current_dir("/");
+        command
+    }
+
+    /// `validate` by them.
+    #[track_caller]
+    fn validate(&self, chain: &Path, key: &Path) -> Said {
+        let mut command = self.unprivileged();
+        command.arg("validate");
         let config = config(self.folder.path(), &format!("issuer = \"files\"\n{}", pair(chain, key)));
         run_as(command, self.folder.path(), &config)
     }
@@ -137,4 +144,22 @@ fn a_closed_folder() {
     let remedy = format!("chgrp vestibule {shown} {inside} && chmod g+x {shown} && chmod g+r {inside}");
     desk.assert_remedied((&desk.chain, &key), &key, &remedy);
     set_mode(&folder, 0o755);
+}
+
+/// The state directory is vestibule's alone: others are told how to look all the same.
+#[test]
+fn a_closed_state_directory() {
+    let desk = Desk::new();
+    let state = desk.path("state");
+    fs::create_dir(&state).expect("a writable folder");
+    close(&state, 0o700);
+    let file = desk.path("list.toml");
+    fs::write(&file, format!("server_name = \"a.test\"\nstate_dir = {state:?}\n")).expect("a writable folder");
+    set_mode(&file, 0o644);
+    let mut list = desk.unprivileged();
+    let said = list.args(["certs", "list", "--config"]).arg(&file).output().expect("the program starts");
+    let err = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{err}");
+    assert!(err.contains("is closed to this user") && err.contains("sudo -u vestibule vestibule certs list"), "{err}");
+    set_mode(&state, 0o755);
 }

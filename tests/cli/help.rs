@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["run"],
     &["demo"],
@@ -16,6 +16,9 @@ const COMMANDS: [&[&str]; 13] = [
     &["workers"],
     &["workers", "show"],
     &["certs"],
+    &["certs", "list"],
+    &["certs", "renew"],
+    &["certs", "rehearse"],
     &["certs", "root"],
     &["completion"],
     &["man"],
@@ -75,6 +78,8 @@ fn usage_errors() {
         &["config"],
         &["workers"],
         &["certs"],
+        &["certs", "renew", "a b"],
+        &["certs", "rehearse", "--force"],
         &["completion"],
         &["completion", "cmd.exe"],
     ] {
@@ -105,6 +110,8 @@ fn the_manual_page_renders_without_a_warning() {
         "vestibule config show",
         "vestibule workers show",
         "vestibule check [SERVER_NAME]",
+        "vestibule certs renew [NAME ...]",
+        "/run/vestibule/admin.sock",
         "--connect-to",
         "VESTIBULE_STATE_DIR",
     ] {

@@ -50,6 +50,15 @@ impl Ledger {
     /// Reads the record, or begins one. A clock that is behind the record is noted in it at once:
     /// what the record says happened in the future counts from this moment.
     pub async fn load(store: &Store, ca: &str, first: &HostPattern, now: Timestamp) -> Result<Self, LedgerError> {
+        let mut ledger = Self::look(store, ca, first).await?;
+        if ledger.look_at_the_clock(now) {
+            ledger.save(store, ca, first).await?;
+        }
+        Ok(ledger)
+    }
+
+    /// The same as it stands, for a look: nothing is written.
+    pub async fn look(store: &Store, ca: &str, first: &HostPattern) -> Result<Self, LedgerError> {
         let key = key(ca, first);
         let Some(content) = store.load(&key).await? else {
             return Ok(Self::default());
@@ -62,11 +71,7 @@ impl Ledger {
         if digest_of(&file.record) != file.digest {
             return Err(damaged(None));
         }
-        let mut ledger: Self = serde_json::from_value(file.record).map_err(|error| damaged(Some(error)))?;
-        if ledger.look_at_the_clock(now) {
-            ledger.save(store, ca, first).await?;
-        }
-        Ok(ledger)
+        serde_json::from_value(file.record).map_err(|error| damaged(Some(error)))
     }
 
     /// Writes the record.

@@ -451,7 +451,8 @@ async fn a_clock_that_was_ahead_blocks_for_a_day() {
 
 #[test]
 fn the_record_is_bounded() {
-    let set: Vec<HostPattern> = (0..100).map(|number| HostPattern::parse(&format!("n{number}.example")).unwrap()).collect();
+    let set: Vec<HostPattern> =
+        (0..100).map(|number| HostPattern::parse(&format!("n{number}.example")).unwrap()).collect();
     let mut ledger = Ledger::default();
     for second in 0..1_000 {
         let detail = "x".repeat(10_000);

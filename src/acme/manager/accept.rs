@@ -1,11 +1,12 @@
 //! A new certificate: stored, published, written down.
 
+use super::Current;
 use super::keeper::{Failed, Keeper};
-use super::{Current, stored};
 use crate::acme::ca::Ca;
 use crate::acme::ledger::{Issued, Ledger};
 use crate::acme::order::{Outcome, Pending};
 use crate::acme::plan;
+use crate::acme::stored;
 use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
 use crate::config::Challenge;
@@ -66,7 +67,7 @@ impl Keeper {
     ) -> Result<(), Failed> {
         let now = ca.now();
         let Some(validity) = self.validity() else { return Ok(()) };
-        let window = before.and_then(|before| ledger.window(before.renewal_id())).cloned();
+        let window = before.and_then(|before| ledger.window(before.there().renewal_id)).cloned();
         ledger.issued(
             now,
             Issued {

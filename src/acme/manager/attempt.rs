@@ -36,7 +36,7 @@ impl Keeper {
         manager.compare_clocks(ca);
         let now = ca.now();
         if !matches!(step.reason, Reason::Missing | Reason::Asked) {
-            let wait = self.due(now, &ledgers).at.since(now);
+            let wait = self.schedule(&ledgers).due(now).at.since(now);
             if wait > 0 {
                 tracing::debug!(names = %self.shown(), "not due by the CA's clock");
                 return Ok(seconds(wait));

@@ -69,14 +69,15 @@ impl Keeper {
         let failed = |error: Failed| format!("the state directory fails: {}", Chain(&error));
         let ledgers = self.ledgers().await.map_err(failed)?;
         let now = self.now();
-        let due = self.due(now, &ledgers);
+        let schedule = self.schedule(&ledgers);
+        let due = schedule.due(now);
         if due.at > now && !force {
             return Ok(format!(
                 "not due before {}; --force orders all the same, of which a CA grants a few a week",
                 due.at
             ));
         }
-        let step = self.step(now, &Due { at: now, reason: Reason::Asked }, &ledgers);
+        let step = schedule.step(now, &Due { at: now, reason: Reason::Asked });
         if step.at > now {
             let because = step.held_by.map_or_else(String::new, |hold| format!(": {hold}"));
             return Err(format!("not before {}{because}", step.at));

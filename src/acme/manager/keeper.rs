@@ -2,16 +2,15 @@
 
 use super::accept::Unsaved;
 use super::job::Job;
-use super::{Current, Manager, stored};
+use super::{Current, Manager};
 use crate::acme::ledger::{self, Hold, Ledger};
 use crate::acme::order::Pending;
-use crate::acme::plan::{self, Due, Reason, Step, Validity};
+use crate::acme::plan::{Due, Reason, Step, Validity};
+use crate::acme::schedule::{Schedule, jitter};
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
-use siphasher::sip::SipHasher13;
-use std::hash::{Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,12 +46,18 @@ impl Keeper {
         Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, told: None })
     }
 
-    /// Never returns.
-    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>) {
+    /// Never returns. Without `unasked`, only what people ask for is done.
+    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
         self.current = match stored {
             Some(current) => current,
             None => self.load().await,
         };
+        while !unasked {
+            match jobs.recv().await {
+                Some(job) => self.serve(job).await,
+                None => std::future::pending().await,
+            }
+        }
         loop {
             let wait = match self.turn().await {
                 Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
@@ -81,7 +86,7 @@ impl Keeper {
     /// again: a load error is not "not found", and ordering now could be the fifth this week.
     async fn load(&self) -> Option<Current> {
         loop {
-            match stored::load(&self.manager, &self.names).await {
+            match self.manager.load(&self.names).await {
                 Ok(current) => return current,
                 Err(error) => {
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the stored certificate cannot be read");
@@ -97,8 +102,9 @@ impl Keeper {
         let mut ledgers = self.ledgers().await?;
         let listen_at = self.listen(&mut ledgers).await?;
         let now = self.now();
-        let due = self.due(now, &ledgers);
-        let mut step = self.step(now, &due, &ledgers);
+        let schedule = self.schedule(&ledgers);
+        let due = schedule.due(now);
+        let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
             self.tidy(now, &due, &mut step).await?;
         }
@@ -131,21 +137,11 @@ impl Keeper {
     }
 
     pub(super) fn validity(&self) -> Option<Validity> {
-        let facts = self.current.as_ref()?.certificate.facts();
-        Some(Validity { not_before: facts.not_before, not_after: facts.not_after })
+        Some(self.current.as_ref()?.there().validity)
     }
 
-    pub(super) fn due(&self, now: Timestamp, ledgers: &[Ledger]) -> Due {
-        let window =
-            self.current.as_ref().and_then(|current| ledgers.get(current.ca?)?.window_to_plan_by(current.renewal_id()));
-        plan::due(now, self.validity(), window, self.jitter())
-    }
-
-    pub(super) fn step(&self, now: Timestamp, due: &Due, ledgers: &[Ledger]) -> Step {
-        let emergency = self.validity().is_some_and(|validity| plan::is_emergency(now, validity));
-        let standing = |ledger: &Ledger| ledger.earliest(now, &self.names, emergency, self.jitter());
-        let standings: Vec<_> = ledgers.iter().map(standing).collect();
-        plan::step(now, due, self.validity(), &standings)
+    pub(super) fn schedule<'a>(&'a self, ledgers: &'a [Ledger]) -> Schedule<'a> {
+        Schedule { names: &self.names, there: self.current.as_ref().map(Current::there), ledgers }
     }
 
     /// The record at each CA.
@@ -157,12 +153,8 @@ impl Keeper {
         Ok(ledgers)
     }
 
-    /// Where this set stands among others in the spread of renewals, in per mille: a thousand
-    /// machines that were set up by one script must not renew in the same minute.
     pub(super) fn jitter(&self) -> u16 {
-        let mut hasher = SipHasher13::new();
-        self.first.to_string().hash(&mut hasher);
-        u16::try_from(hasher.finish() % 1_000).unwrap_or(0)
+        jitter(&self.names)
     }
 
     /// Says once what is waited for.

@@ -6,17 +6,21 @@ mod clocks;
 mod job;
 mod keeper;
 mod rehearsal;
-mod stored;
 mod suggestion;
 
 use super::ask::Asked;
 use super::ca::Ca;
+use super::schedule::There;
+use super::stored::{self, Stored};
 use super::wire::Transport;
+use crate::certs::keyring::Slot;
+use crate::certs::store::StoreError;
 use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::{Acme, AcmeCa, CertificateOrder};
 use crate::matrix::HostPattern;
 use crate::telemetry::complaint::Complaint;
+use crate::telemetry::log::Chain;
 use keeper::Keeper;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,10 +65,8 @@ struct Current {
 }
 
 impl Current {
-    /// What its CA calls it when it speaks of renewals; the serial number where it does not.
-    fn renewal_id(&self) -> &str {
-        let facts = self.certificate.facts();
-        facts.renewal_id.as_deref().unwrap_or(&facts.serial)
+    fn there(&self) -> There<'_> {
+        stored::there(&self.certificate, self.ca)
     }
 }
 
@@ -115,7 +117,7 @@ impl Manager {
     pub async fn publish_stored(&self, orders: Vec<CertificateOrder>) -> Vec<Kept> {
         let mut kept = Vec::new();
         for CertificateOrder { names } in orders {
-            let stored = match stored::load(self, &names).await {
+            let stored = match self.load(&names).await {
                 Ok(stored) => Some(stored),
                 // Told by the task that keeps this certificate, which tries again.
                 Err(error) => {
@@ -128,9 +130,36 @@ impl Manager {
         kept
     }
 
-    /// Keeps all certificates valid, and does what is `asked`. Never returns; dropping the future
-    /// ends it. Must run inside a `LocalSet`: the control plane has one thread.
-    pub async fn run(self, kept: Vec<Kept>, asked: mpsc::Receiver<Asked>) {
+    /// Publishes what is stored for `names`. Returns it if it will do until it is due for renewal.
+    async fn load(&self, names: &[HostPattern]) -> Result<Option<Current>, StoreError> {
+        let Some(first) = names.first() else { return Ok(None) };
+        let key = stored::key(first);
+        let store = &self.parts.store;
+        let Some(content) = store.load(&key).await? else { return Ok(None) };
+        match Stored::parse(&content) {
+            Ok(stored) => {
+                // Another CA's, or for fewer names: served until the new one is there, and no longer.
+                let ca = stored.ca_among(self.cas.iter().map(|ca| ca.key.clone()));
+                let fits = stored.fits(names) && ca.is_some();
+                let certificate = Arc::new(stored.certificate);
+                self.parts.published.publish(Slot::Issued(first.to_string()), Arc::clone(&certificate));
+                Ok(fits.then_some(Current { certificate, ca }))
+            }
+            Err(error) => {
+                let path = store.describe(&key);
+                tracing::error!(%path, %error, "the stored certificate is damaged; it is set aside and a new one ordered");
+                if let Err(error) = store.set_aside(&key).await {
+                    tracing::error!(error = %Chain(&error), "it could not be set aside");
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps all certificates valid, and does what is `asked`; without `unasked` only the latter.
+    /// Never returns; dropping the future ends it. Must run inside a `LocalSet`: the control plane
+    /// has one thread.
+    pub async fn run(self, kept: Vec<Kept>, asked: mpsc::Receiver<Asked>, unasked: bool) {
         let manager = Rc::new(self);
         let mut tasks = JoinSet::new();
         let mut keepers = Vec::new();
@@ -138,7 +167,7 @@ impl Manager {
             let Some(keeper) = Keeper::new(Rc::clone(&manager), names.clone()) else { continue };
             let (jobs, received) = mpsc::channel(JOBS);
             keepers.push((names, jobs));
-            tasks.spawn_local(keeper.keep(stored, received));
+            tasks.spawn_local(keeper.keep(stored, received, unasked));
         }
         tasks.spawn_local(job::dispatch(keepers, asked));
         while let Some(ended) = tasks.join_next().await {

@@ -3,7 +3,7 @@
 use super::keeper::{Failed, Keeper};
 use crate::acme::ca::RenewalInfo;
 use crate::acme::ledger::Ledger;
-use crate::acme::plan::Validity;
+use crate::acme::schedule::There;
 use crate::acme::window::{NoSuggestion, Suggestion, Window, merge};
 use crate::clock::Timestamp;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ impl Keeper {
             return Ok(None);
         };
         manager.doubt(ca).await;
-        let id = current.renewal_id();
+        let There { validity, renewal_id: id, .. } = current.there();
         let at = ledger.ask_at(id, self.now());
         if at > self.now() {
             return Ok(Some(at));
@@ -40,8 +40,6 @@ impl Keeper {
                 return Ok(Some(ledger.ask_at(id, now)));
             }
         };
-        let facts = current.certificate.facts();
-        let validity = Validity { not_before: facts.not_before, not_after: facts.not_after };
         match Suggestion::parse(&body, validity) {
             Ok(suggestion) => {
                 let old = ledger.window(id).cloned();
