@@ -94,9 +94,10 @@ const FALLBACK: i64 = 6;
 /// since it was issued: a clock or a CA that says otherwise must not make a loop.
 const SPACING: i64 = 4;
 
-/// A time that the CA demands is followed even for a new certificate, but for one that replaced
-/// another within this time: a CA that says the same of every certificate must not make a loop.
-const BETWEEN_DEMANDS: i64 = 86_400;
+/// A time that the CA demands is followed even for a new certificate. If that had replaced another
+/// within this time (or a quarter of its lifetime), so much must pass first: a CA that says the same
+/// of every certificate must not make a loop, nor spend the week's certificates in a day.
+const BETWEEN_DEMANDS: i64 = 2 * 86_400;
 
 /// The greatest jitter, in parts per mille.
 const JITTER_SCALE: u16 = 1_000;
@@ -189,13 +190,13 @@ fn spacing(due: &Due, current: Option<Validity>, standings: &[Standing]) -> Opti
     let mut issued: Vec<_> =
         standings.iter().flat_map(|standing| [standing.issued, standing.issued_before]).flatten().collect();
     issued.sort_unstable();
-    let mut latest_first = issued.iter().rev();
+    let mut latest_first = issued.into_iter().rev();
+    let (newest, before) = (latest_first.next()?, latest_first.next());
     match due.reason {
-        Reason::Lifetime | Reason::Emergency => {
-            latest_first.next().map(|issued| (issued.plus(quarter), Hold::JustIssued))
-        }
+        Reason::Lifetime | Reason::Emergency => Some((newest.plus(quarter), Hold::JustIssued)),
         Reason::Window | Reason::Revoked { .. } => {
-            latest_first.nth(1).map(|before| (before.plus(BETWEEN_DEMANDS.min(quarter)), Hold::JustReplaced))
+            let pause = BETWEEN_DEMANDS.min(quarter);
+            before.filter(|before| newest.since(*before) <= pause).map(|_| (newest.plus(pause), Hold::JustReplaced))
         }
         Reason::Missing | Reason::Asked => None,
     }
@@ -348,7 +349,7 @@ mod tests {
         for reason in [revoked, Reason::Window] {
             assert_eq!(of(&reason, expired, new, Timestamp(0)), (0, None), "the first demand is met at once");
             let again = of(&reason, expired, new, now.plus(-HOUR));
-            assert_eq!(again, (DAY - HOUR, Some(Hold::JustReplaced)), "the second in a day is not");
+            assert_eq!(again, (2 * DAY - 60, Some(Hold::JustReplaced)), "the second in a day is not");
         }
         assert_eq!(of(&Reason::Asked, expired, new, new), (0, None));
         assert_eq!(of(&Reason::Missing, None, new, new), (0, None));

@@ -339,7 +339,7 @@ mod tests {
             let second = merge("a.b", Some(&first), &suggestion, Some(60), Timestamp(later), other);
             prop_assert_eq!((second.chosen, second.named), (first.chosen, first.named));
             let text = serde_json::to_string(&first).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Window>(&text).unwrap(), first.clone());
+            prop_assert_eq!(&serde_json::from_str::<Window>(&text).unwrap(), &first);
             let renewed = merge("c.d", Some(&first), &suggestion, None, Timestamp(later), other);
             prop_assert_eq!(renewed.chosen, choose(suggestion.start, suggestion.end, other));
         }

@@ -5,6 +5,8 @@
 //! when, and [`Ledger::earliest`] says from it when the next order may be placed. It also keeps
 //! what the CA suggested for the renewal, so that both are written together.
 //!
+//! All times are the CA's where it is known: limits are counted by its clock.
+//!
 //! A load that fails is never an empty record: whoever cannot read it does not order.
 
 mod choice;
@@ -131,6 +133,7 @@ impl Ledger {
 
     /// The attempt failed.
     pub fn failed(&mut self, now: Timestamp, failure: Failure) {
+        self.prune(now);
         let open = self.open.take();
         let names = open.as_ref().map(|open| open.names.clone()).unwrap_or_default();
         let Failure { kind, detail, retry_after, challenge, mut identifiers } = failure;
@@ -154,12 +157,12 @@ impl Ledger {
         self.totals.failed = self.totals.failed.saturating_add(1);
         let challenge = challenge.map(|challenge| challenge.as_str().to_owned());
         let outcome = Outcome::Failed { kind, detail: shorten(&detail), retry_after, challenge, times: 1 };
-        self.prune(now);
         self.push(Event { at: now, outcome, failed: identifiers, certificate });
     }
 
     /// The attempt led to a certificate.
     pub fn issued(&mut self, now: Timestamp, issued: Issued<'_>) {
+        self.prune(now);
         let Issued { names, challenge, lifetime, renewal_exempt, window } = issued;
         self.open = None;
         (self.failures, self.outages) = (0, 0);
@@ -174,7 +177,6 @@ impl Ledger {
         self.totals.issued = self.totals.issued.saturating_add(1);
         let challenge = challenge.map(|challenge| challenge.as_str().to_owned());
         let outcome = Outcome::Issued { challenge, exempt: renewal_exempt, lifetime };
-        self.prune(now);
         self.push(Event { at: now, outcome, failed: Vec::new(), certificate: Some(set_key(names)) });
     }
 

@@ -108,6 +108,10 @@ impl Ledger {
     pub(super) fn prune(&mut self, now: Timestamp) {
         let turned_back = self.turned_back;
         self.events.retain(|event| now.since(happened(event.at, turned_back, now)) < KEPT);
+        if self.events.iter().all(Event::is_issued) {
+            // Another CA has issued since: what failed here weeks ago is no row of failures.
+            (self.failures, self.outages) = (0, 0);
+        }
     }
 
     /// When something happened; what happened in the future happened when that was noticed.
@@ -115,11 +119,14 @@ impl Ledger {
         happened(at, self.turned_back, now)
     }
 
-    /// Compares the clock with the record and says whether the record changed. If the clock is
-    /// behind, the moment is noted, for what is in the future must count from some moment on, or it
-    /// would hold for ever. The times themselves stay: it may be the clock that is wrong. After
-    /// eight days they are forgotten like all else.
-    pub(super) fn look_at_the_clock(&mut self, now: Timestamp) -> bool {
+    /// Compares the clock with the record and says whether the record changed, and so is to be
+    /// saved. [`Ledger::load`] does it; who keeps a record in memory does it before asking
+    /// [`Ledger::earliest`].
+    ///
+    /// If the clock is behind, the moment is noted, for what is in the future must count from some
+    /// moment on, or it would hold for ever. The times themselves stay: it may be the clock that is
+    /// wrong. After eight days they are forgotten like all else.
+    pub fn look_at_the_clock(&mut self, now: Timestamp) -> bool {
         let before = self.turned_back;
         let open = self.open.as_ref().map(|open| open.at);
         let times = self.events.iter().map(|event| event.at).chain(self.answered.iter().map(|answered| answered.at));

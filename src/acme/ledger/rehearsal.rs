@@ -38,6 +38,7 @@ impl Ledger {
     /// production, but a failure is followed by the usual delay. Staging that is away or refuses is
     /// no rehearsal, and none is tried again before the next certificate.
     pub fn rehearsed(&mut self, now: Timestamp, outcome: Result<Challenge, Failure>) {
+        self.prune(now);
         match outcome {
             Ok(challenge) => {
                 self.rehearsal = Rehearsal::Passed;
@@ -55,7 +56,6 @@ impl Ledger {
                 }
                 let challenge = failure.challenge.map(|challenge| challenge.as_str().to_owned());
                 let outcome = Outcome::RehearsalFailed { detail: shorten(&failure.detail), challenge };
-                self.prune(now);
                 self.push(Event { at: now, outcome, failed: Vec::new(), certificate: None });
             }
         }

@@ -106,7 +106,7 @@ impl fmt::Display for Hold {
             }
             Self::Certificates => write!(f, "{CERTIFICATES_A_WEEK} certificates for these names within a week"),
             Self::JustIssued => f.write_str("the certificate is new"),
-            Self::JustReplaced => f.write_str("the certificate has been replaced already within the last day"),
+            Self::JustReplaced => f.write_str("the certificate has been replaced already within the last two days"),
         }
     }
 }
@@ -281,8 +281,9 @@ impl Ledger {
             }
         };
         let paused = matches!(hold, Hold::Paused { .. });
-        let delay = if emergency && !paused { delay.min(EMERGENCY) } else { delay };
-        let delay = self.short_lifetime().map_or(delay, |lifetime| delay.min(lifetime / 6).max(SHORTEST));
+        let longest = self.short_lifetime().map_or(DAY, |lifetime| (lifetime / 6).max(SHORTEST));
+        let longest = if emergency { longest.min(EMERGENCY) } else { longest };
+        let delay = if paused { delay } else { delay.min(longest) };
         let delay = delay.saturating_add(delay.saturating_mul(i64::from(jitter.min(1_000))) / 10_000);
         let delay = if event.at > now { delay.min(DAY) } else { delay };
         Some((self.happened(event.at, now).plus(delay), hold))

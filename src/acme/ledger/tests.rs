@@ -1,6 +1,7 @@
 //! The record's rules, one by one and then all at once over random lives.
 
 use super::*;
+use crate::acme::plan::{Validity, due, is_emergency, step};
 use crate::acme::window::{NoSuggestion, Suggestion, merge};
 use crate::certs::Store;
 use proptest::prelude::*;
@@ -159,8 +160,8 @@ fn four_certificates_a_week_for_a_set() {
     let (set, turned, other) =
         (names(&["a.example", "b.example"]), names(&["b.example", "a.example"]), names(&["a.example"]));
     let mut ledger = Ledger::default();
-    for day in 0..4 {
-        assert_eq!(ledger.budget(START.plus(day * DAY), &set).certificates_left_this_week, 4 - day as usize);
+    for (day, left) in [(0, 4), (1, 3), (2, 2), (3, 1)] {
+        assert_eq!(ledger.budget(START.plus(day * DAY), &set).certificates_left_this_week, left);
         ledger.placed(START.plus(day * DAY), &set);
         ledger.issued(START.plus(day * DAY), Issued { renewal_exempt: day == 1, ..issue(&set) });
     }
@@ -243,6 +244,20 @@ fn a_certificate_ends_the_ladder() {
     assert_eq!((standing.at, standing.ca_side, ledger.last_failure()), (START.plus(9), false, None));
     fail(&mut ledger, START.plus(DAY), &set, failure(FailureKind::Refused));
     assert_eq!(earliest(&ledger, START.plus(DAY), &set).at, START.plus(DAY + 60), "from its first step again");
+}
+
+#[test]
+fn a_row_of_failures_ends_with_time_too() {
+    let set = names(&["a.example"]);
+    let mut ledger = Ledger::default();
+    for _ in 0..4 {
+        fail(&mut ledger, START, &set, failure(FailureKind::Refused));
+    }
+    // In between, another CA has issued, with a ledger of its own.
+    let now = START.plus(60 * DAY);
+    fail(&mut ledger, now, &set, failure(FailureKind::Refused));
+    assert_eq!(earliest(&ledger, now, &set).at, now.plus(60));
+    assert_eq!(ledger.totals().failed, 5);
 }
 
 #[test]
@@ -635,5 +650,72 @@ proptest! {
             ledger = reloaded(&ledger);
             prop_assert!(now <= end, "{:?}", ledger.earliest(now, &set, false, 0));
         }
+    }
+}
+
+/// Two years with one CA: it is away for days, it fails up to four times in a row, it revokes.
+/// Returns the orders placed, and the least seconds that a certificate had left.
+fn two_years(lifetime: i64, away: (i64, i64), troubles: &[u8], jitter: u16, with_windows: bool) -> (u64, i64) {
+    let set = names(&["a.example"]);
+    let mut ledger = Ledger::default();
+    let (mut now, mut least) = (START, lifetime);
+    let mut current: Option<(String, Validity)> = None;
+    let mut troubles = troubles.iter().cycle();
+    while now < START.plus(730 * DAY) {
+        let (id, validity) = (current.as_ref().map(|(id, _)| id.as_str()), current.as_ref().map(|(_, v)| *v));
+        let window = id.and_then(|id| ledger.window_to_plan_by(id)).cloned();
+        let due = due(now, validity, window.as_ref(), jitter);
+        let emergency = validity.is_some_and(|validity| is_emergency(now, validity));
+        let step = step(now, &due, validity, &[ledger.earliest(now, &set, emergency, jitter)]);
+        if step.at > now {
+            now = step.at;
+            continue;
+        }
+        if let Some(validity) = validity {
+            least = least.min(validity.not_after.since(now));
+        }
+        ledger.placed(now, &set);
+        now = now.plus(60);
+        let day = now.since(START) / DAY;
+        let trouble = match *troubles.next().unwrap() {
+            _ if (away.0..away.0 + away.1).contains(&(day % 100)) => 1,
+            1..=4 if ledger.failures >= 4 => 0,
+            trouble => trouble,
+        };
+        match trouble {
+            1 => ledger.failed(now, failure(FailureKind::Unreachable)),
+            2 => ledger.failed(now, Failure { retry_after: Some(2 * HOUR), ..failure(FailureKind::RateLimited) }),
+            3 => ledger.failed(now, validation(Challenge::Http01, &[])),
+            4 => ledger = reloaded(&ledger),
+            trouble => {
+                ledger.issued(now, Issued { lifetime, window: window.as_ref(), ..issue(&set) });
+                let validity = Validity { not_before: now.plus(-HOUR), not_after: now.plus(lifetime - HOUR) };
+                let id = format!("a.{}", ledger.totals().issued);
+                let at = if trouble == 5 { -HOUR } else { lifetime / 2 };
+                let suggestion = Suggestion { start: now.plus(at), end: now.plus(at + HOUR / 2), explanation: None };
+                if with_windows {
+                    ledger.suggested(merge(&id, None, &suggestion, None, now, u64::from(jitter)));
+                }
+                current = Some((id, validity));
+            }
+        }
+    }
+    (ledger.totals().placed, least)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn two_years_without_a_gap(
+        days in prop::sample::select(vec![6_i64, 45, 64, 90, 398]),
+        begin in 0_i64..90,
+        troubles in prop::collection::vec(0_u8..12, 40),
+        jitter in 0_u16..1_000,
+        with_windows: bool,
+    ) {
+        let outage = (days / 5).min(10);
+        let (orders, least) = two_years(days * DAY, (begin, outage), &troubles, jitter, with_windows);
+        prop_assert!(least > 0, "{least} s left of {days} d, {orders} orders");
+        prop_assert!(orders < 15_000, "{orders} orders");
     }
 }
