@@ -26,6 +26,7 @@ mod cli;
 mod contract;
 mod crowds;
 mod descriptors;
+mod expiry;
 mod forward;
 mod identity;
 mod listen;

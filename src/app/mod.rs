@@ -6,8 +6,11 @@
 
 mod certificates;
 pub mod demo;
+mod expiry;
+mod hook;
 mod self_check;
 mod signals;
+mod unit_status;
 mod workers;
 
 pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
@@ -28,12 +31,15 @@ use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use certificates::Certificates;
+use expiry::Expiry;
 use sd_notify::NotifyState;
 use signals::Signals;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::task::{JoinSet, LocalSet};
+use unit_status::UnitStatus;
 use workers::Workers;
 
 /// Why the program cannot start. Each sentence names what to change.
@@ -99,6 +105,8 @@ pub struct App {
     listeners: Arc<Vec<Listener>>,
     shared: Arc<Shared>,
     certificates: Certificates,
+    expiry: Expiry,
+    status: Rc<UnitStatus>,
 }
 
 impl App {
@@ -121,8 +129,10 @@ impl App {
             workers: Workers::planned(),
         });
         let certificates =
-            Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
-        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates })
+            Certificates::prepare(&config, store.clone(), challenges, Tickets::new()?, &shared, clock.clone()).await?;
+        let status = Rc::new(UnitStatus::default());
+        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&status));
+        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates, expiry, status })
     }
 
     /// The bound sockets.
@@ -144,8 +154,8 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published) = (Arc::clone(&self.config), self.published());
-        self.serve(stop, async move { self_check::run(&config, &published, &network).await }).await
+        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.status));
+        self.serve(stop, async move { self_check::run(&config, &published, &network, &status).await }).await
     }
 
     /// The same without the self-check, for a caller that checks by itself.
@@ -175,6 +185,7 @@ impl App {
         tasks.spawn_local(self_check);
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run().await });
+        tasks.spawn_local(self.expiry.run());
         let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;

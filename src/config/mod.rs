@@ -4,6 +4,7 @@
 //! collects every mistake, [`show`] prints the result. Names and defaults are those of the
 //! configuration reference in the README; a test holds the two together.
 
+mod command;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -20,6 +21,7 @@ pub mod upstream;
 pub mod values;
 pub mod workers;
 
+pub use command::Command;
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};

@@ -1,5 +1,6 @@
 //! `[tls]` and `[acme]`: where certificates come from.
 
+use super::command::{Command, command_or_unset};
 use super::reader::{Reader, Wrong};
 use super::tree::Node;
 use super::values;
@@ -118,6 +119,8 @@ pub struct Acme {
     pub challenges: Vec<Challenge>,
     /// Profile to ask for; unset leaves the choice to the CA.
     pub profile: Option<String>,
+    /// Run when a certificate passes 1/3, 1/6 and 1/12 of its life, and at its end.
+    pub expiry_hook: Option<Command>,
 }
 
 /// ZeroSSL's directory.
@@ -132,7 +135,10 @@ pub fn read_acme(reader: &Reader) -> Acme {
     let ca_file = reader.read("ca_file", "\"\"", values::string_or_unset).map(PathBuf::from);
     let challenges = reader.read("challenges", "[\"tls-alpn-01\", \"http-01\"]", challenges);
     let profile = reader.read("profile", "\"\"", values::string_or_unset);
-    reader.read("expiry_hook", "[]", |node| values::list(node, values::string));
+    let expiry_hook = reader.read("expiry_hook", "[]", command_or_unset);
+    if let Some(trouble) = expiry_hook.as_ref().and_then(Command::trouble) {
+        reader.note("expiry_hook", &trouble);
+    }
     let account = reader.table("external_account");
     account.read("key_id", "\"\"", values::string_or_unset);
     account.read("hmac_key_file", "\"\"", values::string_or_unset);
@@ -147,10 +153,10 @@ pub fn read_acme(reader: &Reader) -> Acme {
         dns.read_optional(key, values::string);
     }
     dns.finish();
-    for key in ["expiry_hook", "external_account", "fallback", "dns"] {
+    for key in ["external_account", "fallback", "dns"] {
         reader.without_effect(key);
     }
-    Acme { directory, ca_file, challenges, profile }
+    Acme { directory, ca_file, challenges, profile, expiry_hook }
 }
 
 fn directory_text(node: &Node) -> Result<String, Wrong> {
