@@ -16,13 +16,13 @@ use crate::support::vestibule::{Vestibule, quoted};
 const SOON: Duration = Duration::from_secs(20);
 
 /// A folder with certificates, a hook and a state that outlives a run.
-struct Desk {
+pub struct Desk {
     folder: TempDir,
     ca: TestCa,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = TestCa::new(folder.path());
         Self { folder, ca }
@@ -33,7 +33,7 @@ impl Desk {
     }
 
     /// A certificate for `a.invalid` that began and ends about so many days from today.
-    fn issue(&self, began: i64, ends: i64) -> Issued {
+    pub fn issue(&self, began: i64, ends: i64) -> Issued {
         let mut params = CertificateParams::new(vec!["a.invalid".to_owned()]).expect("a name");
         let date = |offset| {
             let (year, month, day) = day(offset);
@@ -55,7 +55,7 @@ impl Desk {
     }
 
     /// Serves this certificate, with this hook.
-    fn config(&self, pair: &Issued, hook: &[&Path]) -> String {
+    pub fn config(&self, pair: &Issued, hook: &[&Path]) -> String {
         let hook: Vec<_> = hook.iter().map(|word| quoted(word)).collect();
         format!(
             "server_name = \"a.invalid\"\nhomeserver = \"http://127.0.0.1:9\"\nstate_dir = {}\nlog.level = \"info,vestibule=debug\"\n\
@@ -71,7 +71,7 @@ impl Desk {
 }
 
 /// Year, month and day so many days from today.
-fn day(offset: i64) -> (i32, u8, u8) {
+pub fn day(offset: i64) -> (i32, u8, u8) {
     let date = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * offset)).to_string();
     let mut parts = date.split(['-', 'T']).map(|part| part.parse::<i32>().expect("a number"));
     let mut next = || parts.next().expect("a date");

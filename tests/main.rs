@@ -37,6 +37,7 @@ mod readme;
 mod routes;
 mod routing;
 mod signals;
+mod status;
 mod support;
 mod tls;
 mod well_known;

@@ -10,12 +10,14 @@ mod expiry;
 mod hook;
 mod self_check;
 mod signals;
+mod status;
 mod unit_status;
 mod workers;
 
 pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
 pub use self_check::own_network;
 
+use crate::admin::status::{Lifecycle, Phase, Status};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
@@ -106,7 +108,9 @@ pub struct App {
     shared: Arc<Shared>,
     certificates: Certificates,
     expiry: Expiry,
-    status: Rc<UnitStatus>,
+    unit_status: Rc<UnitStatus>,
+    /// The status page's socket, unless it is off or taken.
+    status: Option<Listener>,
 }
 
 impl App {
@@ -116,6 +120,7 @@ impl App {
         let mut listeners = listen::bind_all(Role::Https, &config.listen.https)?;
         listeners.extend(listen::bind_all(Role::Federation, &config.listen.federation)?);
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
+        let status = status::bind(&config.listen)?;
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
@@ -130,9 +135,10 @@ impl App {
         });
         let certificates =
             Certificates::prepare(&config, store.clone(), challenges, Tickets::new()?, &shared, clock.clone()).await?;
-        let status = Rc::new(UnitStatus::default());
-        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&status));
-        Ok(Self { config, clock, listeners: Arc::new(listeners), shared, certificates, expiry, status })
+        let unit_status = Rc::new(UnitStatus::default());
+        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
+        let listeners = Arc::new(listeners);
+        Ok(Self { config, clock, listeners, shared, certificates, expiry, unit_status, status })
     }
 
     /// The bound sockets.
@@ -154,7 +160,7 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.status));
+        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
         self.serve(stop, async move { self_check::run(&config, &published, &network, &status).await }).await
     }
 
@@ -173,20 +179,27 @@ impl App {
         let (drain, watch) = Drain::new();
         let workers = Workers::start(&self.shared, &self.listeners, &watch).map_err(StartError::Worker)?;
         drop(watch);
-        for listener in self.listeners.iter() {
+        for listener in self.listeners.iter().chain(&self.status) {
             tracing::info!(listener = %listener.role, address = %listener.address, "listening");
         }
         // The workers have their duplicates. With this one kept, connections would still be taken
         // while they drain, and never served.
         drop(self.listeners);
+        let lifecycle = Lifecycle::default();
+        lifecycle.enter(Phase::Ready);
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
         tasks.spawn_local(self_check);
+        if let Some(listener) = self.status {
+            let published = self.certificates.published();
+            let metrics = status::metrics(&self.config, published, &self.shared, &self.clock);
+            tasks.spawn_local(status::run(Status::new(metrics, lifecycle.clone()), listener));
+        }
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run().await });
         tasks.spawn_local(self.expiry.run());
-        let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
+        let ended = workers.serve_until(stop, signals, &drain, &lifecycle, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;
         Ok(ended)

@@ -24,6 +24,8 @@ pub struct Listen {
     pub federation: Addresses,
     /// HTTP-01 challenges and the redirect to https.
     pub http: Addresses,
+    /// Plain HTTP for the operator: metrics and readiness. One address at most.
+    pub status: Option<Addresses>,
     /// Networks whose connections begin with a PROXY protocol header.
     pub proxy_protocol_from: Vec<IpNet>,
 }
@@ -34,21 +36,19 @@ pub fn read(reader: &Reader) -> Listen {
         addresses: reader.read(key, default, |node| values::list(node, values::socket_address)),
         by_default: reader.origin_of(key) == Origin::Default || !reader.is_set(key),
     };
+    let status = reader.read("status", "\"127.0.0.1:9464\"", address_or_off);
     let listen = Listen {
         https: addresses("https", "[\"[::]:443\"]"),
         federation: addresses("federation", "[\"[::]:8448\"]"),
         http: addresses("http", "[\"[::]:80\"]"),
+        status: status.map(|address| Addresses { addresses: vec![address], by_default: !reader.is_set("status") }),
         proxy_protocol_from: reader.read("proxy_protocol_from", "[]", |node| values::list(node, values::network)),
     };
     if listen.https.addresses.is_empty() && listen.federation.addresses.is_empty() {
         reader.refuse("https", Wrong::new("no TLS listener is left", "write https = [\"[::]:443\"]"));
     }
     reader.read("admin", "\"unix:/run/vestibule/admin.sock\"", unix_socket);
-    let status = reader.read("status", "\"127.0.0.1:9464\"", address_or_off);
     reader.without_effect("admin");
-    if status.is_some() {
-        reader.without_effect("status");
-    }
     listen
 }
 
