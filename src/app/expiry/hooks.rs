@@ -161,3 +161,77 @@ fn word(rung: Rung) -> Option<&'static str> {
         Rung::Expired => Some("expired"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::internal::Authority;
+    use crate::clock::Timestamp;
+    use crate::matrix::Host;
+
+    const SLOT: Slot = Slot::Files(0);
+
+    async fn alarm(rung: Rung) -> Alarm {
+        let (clock, names) = (Clock::fixed(Timestamp(1_790_000_000)), [Host::parse("a.example").unwrap()]);
+        let authority = Authority::load_or_make(&Store::memory(), &names, &clock).await.unwrap();
+        let certificate = Arc::new(authority.issue(&names, clock.now()).unwrap());
+        Alarm { certificate, rung, source: "internal".to_owned() }
+    }
+
+    /// A hook that is not there: a run is over at once, whatever the clock of the test does.
+    fn hooks(store: Store) -> Hooks {
+        let command = Command { program: "/nowhere/hook".to_owned(), arguments: Vec::new() };
+        Hooks::new(command, store, Clock::fixed(Timestamp(1_790_000_000)))
+    }
+
+    #[tokio::test]
+    async fn each_rung_is_recorded_once() {
+        let (hooks, certificate) = (hooks(Store::memory()), alarm(Rung::Third).await.certificate);
+        let mut due = Vec::new();
+        for rung in [Rung::Sixth, Rung::Sixth, Rung::Third, Rung::Twelfth] {
+            due.push(hooks.record(&SLOT, &Record::new(certificate.facts(), rung)).await.unwrap());
+        }
+        assert_eq!(due, [true, false, false, true]);
+        let other = alarm(Rung::Third).await.certificate;
+        assert!(hooks.record(&SLOT, &Record::new(other.facts(), Rung::Third)).await.unwrap(), "a new certificate");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_replaced() {
+        let store = Store::memory();
+        store.store(&Record::key(&SLOT), b"{").await.unwrap();
+        let hooks = hooks(store);
+        let record = Record::new(alarm(Rung::Sixth).await.certificate.facts(), Rung::Sixth);
+        assert!(hooks.record(&SLOT, &record).await.unwrap());
+        assert!(!hooks.record(&SLOT, &record).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_holds_the_hook_for_ten_minutes_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join(Record::key(&SLOT))).unwrap();
+        let hooks = hooks(Store::directory(folder.path()).unwrap());
+        hooks.push(SLOT, alarm(Rung::Twelfth).await);
+        let waits = || !hooks.waiting.borrow().is_empty();
+        let watch = async {
+            sleep(UNRECORDED - Duration::from_secs(1)).await;
+            assert!(waits());
+            sleep(Duration::from_secs(5)).await;
+            assert!(!waits());
+        };
+        tokio::select! {
+            () = hooks.run() => {}
+            () = watch => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn alarms_of_replaced_certificates_are_dropped() {
+        let (hooks, alarm) = (hooks(Store::memory()), alarm(Rung::Sixth).await);
+        hooks.push(SLOT, alarm.clone());
+        hooks.forget_all_but(&BTreeMap::from([(SLOT, Arc::clone(&alarm.certificate))]));
+        assert_eq!(hooks.waiting.borrow().len(), 1);
+        hooks.forget_all_but(&BTreeMap::from([(SLOT, self::alarm(Rung::Sixth).await.certificate)]));
+        assert_eq!(hooks.waiting.borrow().len(), 0);
+    }
+}
