@@ -22,11 +22,11 @@
 //! |---|---|---|
 //! | 9 | [`cli`] | arguments → command → exit status; the only place that prints |
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
-//! | 7 | [`admin`] | the admin socket: commands to the program that runs |
+//! | 7 | [`admin`] | the admin socket; what an operator sees of the running program: metrics, liveness, readiness |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
 //! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
 //! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |
-//! | 3 | [`telemetry`] | the log |
+//! | 3 | [`telemetry`] | the log, metrics and their names |
 //! | 2 | [`config`] | TOML, environment and flags → domain types |
 //! | 1 | [`matrix`], [`clock`], [`drain`], [`backoff`] | names, documents, keys; time; ends; delays |
 //!
@@ -43,7 +43,7 @@
 //! **A certificate**: [`config`] derives the names → [`certs::Store`] holds the last good one →
 //! [`acme::plan`] says when and why (pure) → `acme::order` takes it through validation, proves it →
 //! stored atomically → [`certs::Published`] → `app::certificates` makes a [`certs::Keyring`] and a
-//! new snapshot.
+//! new snapshot. `app::expiry` watches what is served and says when one nears its end.
 //!
 //! **A check**: `check::discovery` (pure, the specification's steps) asks, `check::observe`
 //! answers → facts → `check::judge` (pure, a small function per rule) → findings →

@@ -1,4 +1,5 @@
-//! Administration: how a running vestibule is told what to do, and how things come here from other
-//! programs.
+//! Administration: how a running vestibule is told what to do, what an operator sees of it, and how
+//! things come here from other programs.
 
 pub mod socket;
+pub mod status;

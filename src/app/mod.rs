@@ -7,8 +7,12 @@
 mod certificates;
 pub mod demo;
 mod desk;
+mod expiry;
+mod hook;
 mod self_check;
 mod signals;
+mod status;
+mod unit_status;
 mod workers;
 
 pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
@@ -17,6 +21,7 @@ pub use self_check::own_network;
 
 use crate::acme::ask::{Ask, Asked};
 use crate::admin::socket::{self, AdminBindError, AdminSocket};
+use crate::admin::status::{Lifecycle, Phase, Status};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
@@ -33,15 +38,18 @@ use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use certificates::{Certificates, Keeping};
 use desk::Desk;
+use expiry::Expiry;
 use sd_notify::NotifyState;
 use signals::Signals;
 use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
+use unit_status::UnitStatus;
 use workers::Workers;
 
 /// Commands that may wait for the control plane, which takes them at once.
@@ -114,6 +122,10 @@ pub struct App {
     admin: Option<AdminSocket>,
     shared: Arc<Shared>,
     certificates: Certificates,
+    expiry: Expiry,
+    unit_status: Rc<UnitStatus>,
+    /// The status page's socket, unless it is off or taken.
+    status: Option<Listener>,
 }
 
 impl App {
@@ -124,6 +136,7 @@ impl App {
         listeners.extend(listen::bind_all(Role::Federation, &config.listen.federation)?);
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let admin = config.listen.admin.as_ref().map(socket::bind).transpose()?.flatten();
+        let status = status::bind(&config.listen)?;
         let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
@@ -137,8 +150,11 @@ impl App {
             workers: Workers::planned(),
         });
         let certificates =
-            Certificates::prepare(&config, store, challenges, Tickets::new()?, &shared, clock.clone()).await?;
-        Ok(Self { config, clock, listeners: Arc::new(listeners), admin, shared, certificates })
+            Certificates::prepare(&config, store.clone(), challenges, Tickets::new()?, &shared, clock.clone()).await?;
+        let unit_status = Rc::new(UnitStatus::default());
+        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
+        let listeners = Arc::new(listeners);
+        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, status })
     }
 
     /// The bound sockets.
@@ -160,8 +176,8 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published) = (Arc::clone(&self.config), self.published());
-        let self_check = async move { self_check::run(&config, &published, &network).await };
+        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
+        let self_check = async move { self_check::run(&config, &published, &network, &status).await };
         self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
@@ -193,12 +209,14 @@ impl App {
         let (drain, watch) = Drain::new();
         let workers = Workers::start(&self.shared, &self.listeners, &watch).map_err(StartError::Worker)?;
         drop(watch);
-        for listener in self.listeners.iter() {
+        for listener in self.listeners.iter().chain(&self.status) {
             tracing::info!(listener = %listener.role, address = %listener.address, "listening");
         }
         // The workers have their duplicates. With this one kept, connections would still be taken
         // while they drain, and never served.
         drop(self.listeners);
+        let lifecycle = Lifecycle::default();
+        lifecycle.enter(Phase::Ready);
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
@@ -210,9 +228,15 @@ impl App {
             admin.spawn(socket::serve(socket, calls));
             tasks.spawn_local(desk.run(taken));
         }
+        if let Some(listener) = self.status {
+            let published = self.certificates.published();
+            let metrics = status::metrics(&self.config, published, &self.shared, &self.clock);
+            tasks.spawn_local(status::run(Status::new(metrics, lifecycle.clone()), listener));
+        }
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run(asked, keeping).await });
-        let ended = workers.serve_until(stop, signals, &drain, self.config.limits.drain).await;
+        tasks.spawn_local(self.expiry.run());
+        let ended = workers.serve_until(stop, signals, &drain, &lifecycle, self.config.limits.drain).await;
         // Orders and checks under way end with the tasks that own them.
         tasks.shutdown().await;
         // Commands under way ended with them, and their clients are being told.

@@ -1,6 +1,6 @@
 //! The check of the own servers, as peers see them: after the start, and then on a timer.
 
-use super::notify;
+use super::unit_status::UnitStatus;
 use crate::certs::Published;
 use crate::check::finding::Severity;
 use crate::check::network::Network;
@@ -8,7 +8,6 @@ use crate::check::report::{Report, Verdict};
 use crate::check::{check, finding::Finding};
 use crate::clock::Clock;
 use crate::config::{CheckNetwork, Config};
-use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +33,7 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
 }
 
 /// Checks every own server at the start and then at every interval. Never returns.
-pub(super) async fn run(config: &Config, published: &Published, network: &Network) {
+pub(super) async fn run(config: &Config, published: &Published, network: &Network, status: &UnitStatus) {
     wait_for_certificates(config, published).await;
     let mut changes = published.subscribe();
     loop {
@@ -47,9 +46,7 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
             tell(&report);
             verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
         }
-        if !verdicts.is_empty() {
-            notify(&[NotifyState::Status(&verdicts.join(", "))]);
-        }
+        status.verdicts(verdicts.join(", "));
         tokio::select! {
             () = sleep(config.check.interval) => {}
             // What was wrong may just have been mended: a verdict must not be six hours behind.

@@ -2,6 +2,7 @@
 
 use super::signals::Signals;
 use super::{Ended, notify};
+use crate::admin::status::{Lifecycle, Phase};
 use crate::drain::{Drain, Watch};
 use crate::net::listen::Listener;
 use crate::proxy::{Shared, Worker};
@@ -59,6 +60,7 @@ impl Workers {
         stop: impl Future<Output = ()>,
         mut signals: Signals,
         drain: &Drain,
+        lifecycle: &Lifecycle,
         limit: Duration,
     ) -> Ended {
         let asked = tokio::select! {
@@ -70,6 +72,7 @@ impl Workers {
             }
         };
         tracing::info!(by = asked, limit = ?limit, "stopping: running requests may finish");
+        lifecycle.enter(Phase::Stopping);
         notify(&[NotifyState::Stopping]);
         drain.start();
         let why = tokio::select! {

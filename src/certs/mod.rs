@@ -6,6 +6,7 @@
 
 pub mod certificate;
 pub mod challenges;
+pub mod expiry;
 pub mod files;
 pub mod internal;
 pub mod keyring;

@@ -39,6 +39,8 @@ pub struct Listen {
     pub http: Addresses,
     /// Commands to a running vestibule; `None` is off.
     pub admin: Option<AdminAddress>,
+    /// Plain HTTP for the operator: metrics and readiness. One address at most.
+    pub status: Option<Addresses>,
     /// Networks whose connections begin with a PROXY protocol header.
     pub proxy_protocol_from: Vec<IpNet>,
 }
@@ -50,6 +52,7 @@ pub fn read(reader: &Reader) -> Listen {
         addresses: reader.read(key, default, |node| values::list(node, values::socket_address)),
         by_default: by_default(key),
     };
+    let status = reader.read("status", "\"127.0.0.1:9464\"", address_or_off);
     let listen = Listen {
         https: addresses("https", "[\"[::]:443\"]"),
         federation: addresses("federation", "[\"[::]:8448\"]"),
@@ -57,14 +60,11 @@ pub fn read(reader: &Reader) -> Listen {
         admin: reader
             .read("admin", "\"unix:/run/vestibule/admin.sock\"", unix_socket_or_off)
             .map(|path| AdminAddress { path, by_default: by_default("admin") }),
+        status: status.map(|address| Addresses { addresses: vec![address], by_default: !reader.is_set("status") }),
         proxy_protocol_from: reader.read("proxy_protocol_from", "[]", |node| values::list(node, values::network)),
     };
     if listen.https.addresses.is_empty() && listen.federation.addresses.is_empty() {
         reader.refuse("https", Wrong::new("no TLS listener is left", "write https = [\"[::]:443\"]"));
-    }
-    let status = reader.read("status", "\"127.0.0.1:9464\"", address_or_off);
-    if status.is_some() {
-        reader.without_effect("status");
     }
     listen
 }

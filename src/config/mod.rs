@@ -5,6 +5,7 @@
 //! configuration reference in the README; a test holds the two together.
 
 mod acme_dns;
+mod command;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -22,6 +23,7 @@ pub mod values;
 pub mod workers;
 
 pub use acme_dns::DnsProvider;
+pub use command::Command;
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, AdminAddress, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};

@@ -1,6 +1,7 @@
 //! `[tls]` and `[acme]`: where certificates come from.
 
 use super::acme_dns::{self, DnsProvider};
+use super::command::{Command, command_or_unset};
 use super::reader::{Reader, Wrong};
 use super::tree::Node;
 use super::values;
@@ -130,6 +131,8 @@ pub struct Acme {
     /// Wildcards, each once, whose certificates serve the names that they cover. With any of them
     /// `challenges` has DNS-01.
     pub wildcards: Vec<HostPattern>,
+    /// Run when a certificate passes 1/3, 1/6 and 1/12 of its life, and at its end.
+    pub expiry_hook: Option<Command>,
 }
 
 /// A CA that speaks ACME.
@@ -166,7 +169,10 @@ pub fn read_acme(reader: &Reader) -> Acme {
     let letsencrypt = Some(reader.read("directory", "\"letsencrypt\"", directory));
     let mut cas = Vec::from_iter(read_ca(reader, letsencrypt));
     let challenges = reader.read("challenges", "[\"tls-alpn-01\", \"http-01\"]", challenges);
-    reader.read("expiry_hook", "[]", |node| values::list(node, values::string));
+    let expiry_hook = reader.read("expiry_hook", "[]", command_or_unset);
+    if let Some(trouble) = expiry_hook.as_ref().and_then(Command::trouble) {
+        reader.note("expiry_hook", &trouble);
+    }
     for fallback in reader.tables("fallback") {
         let directory = fallback.read_required("directory", "write directory = \"zerossl\"", directory);
         let authority = read_ca(&fallback, directory);
@@ -186,9 +192,6 @@ pub fn read_acme(reader: &Reader) -> Acme {
     let dns = acme_dns::read(&dns_reader);
     let writes_records = dns.is_some() || dns_reader.is_set("provider");
     dns_reader.finish();
-    for key in ["expiry_hook"] {
-        reader.without_effect(key);
-    }
     let over_dns = challenges.contains(&Challenge::Dns01);
     if over_dns && !writes_records {
         let right = "set provider = \"rfc2136\" or \"exec\" in [acme.dns]";
@@ -200,7 +203,7 @@ pub fn read_acme(reader: &Reader) -> Acme {
         let right = "add \"dns-01\" to acme.challenges and set [acme.dns], or remove the wildcards";
         reader.refuse("wildcards", Wrong::new("CAs validate wildcards over DNS only", right));
     }
-    Acme { cas, challenges, dns, wildcards }
+    Acme { cas, challenges, dns, wildcards, expiry_hook }
 }
 
 fn wildcards(node: &Node) -> Result<Vec<HostPattern>, Wrong> {

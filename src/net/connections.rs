@@ -70,6 +70,11 @@ impl Connections {
         self.most
     }
 
+    /// How many there are.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::SeqCst)
+    }
+
     /// Returns when there is room for one more. It is not reserved: each of those who wait for it may
     /// take one, so that the count can go past the limit by as many as there are acceptors.
     pub async fn room(&self) {
@@ -93,7 +98,7 @@ impl Connections {
     }
 
     fn has_room(&self) -> bool {
-        self.live.load(Ordering::SeqCst) < self.most
+        self.live() < self.most
     }
 
     /// Counts one more.
@@ -234,6 +239,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!((counted(&connections), connections.live.load(Ordering::SeqCst)), (0, 0));
+        assert_eq!((counted(&connections), connections.live()), (0, 0));
     }
 }

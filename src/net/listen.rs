@@ -30,6 +30,8 @@ pub enum Role {
     Federation,
     /// Plain text: challenges and the redirect.
     Http,
+    /// Plain text, for the operator. Served by the control plane.
+    Status,
 }
 
 impl fmt::Display for Role {
@@ -38,6 +40,7 @@ impl fmt::Display for Role {
             Self::Https => "https",
             Self::Federation => "federation",
             Self::Http => "http",
+            Self::Status => "status",
         })
     }
 }

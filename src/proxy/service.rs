@@ -21,7 +21,6 @@ use crate::config::{Hold, UpstreamAddress};
 use crate::drain::Watch;
 use crate::http1::RequestHead;
 use crate::matrix::{Host, ServerName};
-use crate::telemetry::metrics::HoldMetrics;
 use crate::tls::ProvenName;
 use crate::upstream::{Gate, Pool};
 use http::{HeaderValue, Method};
@@ -45,7 +44,7 @@ impl Pools {
         if let Some(pool) = self.0.borrow().get(address) {
             return Rc::clone(pool);
         }
-        let gate = Gate::new(address.clone(), *check, Arc::clone(&shared.commons), Arc::new(HoldMetrics::default()));
+        let gate = Gate::new(address.clone(), *check, Arc::clone(&shared.commons), shared.commons.metrics_of(address));
         let pool = Rc::new(Pool::new(address.clone(), gate));
         self.0.borrow_mut().insert(address.clone(), Rc::clone(&pool));
         pool

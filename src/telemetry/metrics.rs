@@ -75,6 +75,12 @@ impl HoldCounts {
         self.combine(earlier, u64::wrapping_sub)
     }
 
+    /// Those that wait now. The counts are read one by one while workers go on, so the difference is
+    /// kept from going below nothing.
+    pub fn waiting(self) -> u64 {
+        self.held.saturating_sub(self.saved.saturating_add(self.lost).saturating_add(self.left))
+    }
+
     /// Both together.
     pub fn plus(self, other: Self) -> Self {
         self.combine(other, u64::wrapping_add)

@@ -3,8 +3,8 @@
 
 use super::budget::Budget;
 use crate::config::UpstreamAddress;
-use crate::telemetry::metrics::HoldCounts;
-use std::collections::HashMap;
+use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -14,6 +14,21 @@ pub struct Commons {
     pub(super) budget: Arc<Budget>,
     /// One entry at most for each upstream of the configuration.
     outages: Mutex<HashMap<UpstreamAddress, Outage>>,
+    /// What the gates count, one entry for each gate. A worker has one before each endpoint, for good.
+    metrics: Mutex<BTreeMap<UpstreamAddress, Vec<Arc<HoldMetrics>>>>,
+}
+
+/// How one upstream does, over all workers.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Which.
+    pub address: UpstreamAddress,
+    /// Whether no worker has found it down.
+    pub up: bool,
+    /// Requests that had to wait for it.
+    pub counts: HoldCounts,
+    /// Connections that could not be opened.
+    pub connect_failures: u64,
 }
 
 #[derive(Debug)]
@@ -28,7 +43,27 @@ impl Commons {
     /// Nothing is held and nothing is down.
     #[expect(clippy::new_without_default, reason = "there is one per process; a default would invite a second")]
     pub fn new() -> Self {
-        Self { budget: Budget::new(), outages: Mutex::default() }
+        Self { budget: Budget::new(), outages: Mutex::default(), metrics: Mutex::default() }
+    }
+
+    /// What a new gate before `address` is to count in.
+    pub fn metrics_of(&self, address: &UpstreamAddress) -> Arc<HoldMetrics> {
+        let metrics = Arc::<HoldMetrics>::default();
+        self.metrics().entry(address.clone()).or_default().push(Arc::clone(&metrics));
+        metrics
+    }
+
+    /// How every upstream does that has a gate.
+    pub fn standings(&self) -> Vec<Standing> {
+        let metrics = self.metrics();
+        let outages = self.outages();
+        let standing = |(address, gates): (&UpstreamAddress, &Vec<Arc<HoldMetrics>>)| Standing {
+            address: address.clone(),
+            up: !outages.contains_key(address),
+            counts: gates.iter().map(|gate| gate.counts()).fold(HoldCounts::default(), HoldCounts::plus),
+            connect_failures: gates.iter().map(|gate| gate.connect_failures.get()).sum(),
+        };
+        metrics.iter().map(standing).collect()
     }
 
     /// A worker has found the endpoint down. It says so once, until [`ended`](Self::ended).
@@ -58,6 +93,10 @@ impl Commons {
         let HoldCounts { held, saved, lost, left, refused } = counts;
         let down = std::time::Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         tracing::info!(upstream = %address, ?down, held, saved, lost, left, refused, "the upstream is back");
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, BTreeMap<UpstreamAddress, Vec<Arc<HoldMetrics>>>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outages(&self) -> MutexGuard<'_, HashMap<UpstreamAddress, Outage>> {
@@ -90,5 +129,22 @@ mod tests {
         assert_eq!(commons.outage(&address), None);
         commons.ended(&address, one);
         assert_eq!(commons.outage(&address), None);
+    }
+
+    #[test]
+    fn the_gates_of_all_workers_are_summed() {
+        let commons = Commons::new();
+        let (one, other) = (UpstreamAddress::Name("a".to_owned(), 1), UpstreamAddress::Name("b".to_owned(), 1));
+        let gates = [commons.metrics_of(&one), commons.metrics_of(&one), commons.metrics_of(&other)];
+        for gate in &gates {
+            gate.held.count();
+            gate.connect_failures.count();
+        }
+        gates[0].saved.count();
+        commons.began(&other, "refused");
+        let seen: Vec<_> =
+            commons.standings().into_iter().map(|s| (s.address, s.up, s.counts, s.connect_failures)).collect();
+        let held = |held, saved| HoldCounts { held, saved, ..HoldCounts::default() };
+        assert_eq!(seen, [(one, true, held(2, 1), 2), (other, false, held(1, 0), 1)]);
     }
 }

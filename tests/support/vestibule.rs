@@ -51,6 +51,14 @@ impl Vestibule {
         Self::ready(Self::spawn_as(limited, config))
     }
 
+    /// The same as systemd starts it, which is told at this socket how it goes.
+    #[track_caller]
+    pub fn start_notifying(socket: &Path, config: &str) -> Self {
+        let mut notifying = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+        notifying.env("NOTIFY_SOCKET", socket);
+        Self::ready(Self::spawn_as(notifying, config))
+    }
+
     #[track_caller]
     fn ready(started: Self) -> Self {
         let ready = |line: &str| line.split_whitespace().any(|word| word == "ready");

@@ -64,7 +64,7 @@ impl Demo {
         let (homeserver, serving) = homeserver::start(SERVER_NAME, watch.clone()).await?;
         let text = format!(
             "server_name = \"{SERVER_NAME}\"\nhomeserver = \"http://{homeserver}\"\n\
-             [listen]\nhttps = [\"127.0.0.1:0\"]\nfederation = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"off\"\n\
+             [listen]\nhttps = [\"127.0.0.1:0\"]\nfederation = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"off\"\nstatus = \"off\"\n\
              [tls]\nissuer = \"internal\"\n\
              [well_known]\nsupport = {{ contacts = [{{ role = \"m.role.admin\", matrix_id = \"@admin:{SERVER_NAME}\" }}] }}\n\
              [check]\nnetwork = \"private\"\n[limits]\ndrain = \"1s\"\n"
