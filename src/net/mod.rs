@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod exchange;
 pub mod incoming;
 pub mod listen;
+pub mod looker;
 pub mod outgoing;
 mod owner;
 pub mod proxy_protocol;
