@@ -13,5 +13,6 @@ pub mod looker;
 pub mod outgoing;
 mod owner;
 pub mod proxy_protocol;
+pub mod range;
 pub mod roots;
 pub mod stream;
