@@ -83,6 +83,23 @@ impl Store {
         }
     }
 
+    /// Removes `key`. That it is not there is no error.
+    pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Directory(root) => {
+                blocking("remove", file(root, key), |path| match std::fs::remove_file(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    result => result,
+                })
+                .await
+            }
+            Self::Memory(entries) => {
+                entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                Ok(())
+            }
+        }
+    }
+
     /// Sets `key` aside under another name, for a person to look at, so that it is made anew.
     pub async fn set_aside(&self, key: &str) -> Result<(), StoreError> {
         match self {
@@ -171,6 +188,12 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left behind");
         store.set_aside("a/b").await.unwrap();
         assert_eq!(store.load("a/b").await.unwrap(), None);
+        for store in [store, Store::memory()] {
+            store.store("a/b", b"three").await.unwrap();
+            store.remove("a/b").await.unwrap();
+            assert_eq!(store.load("a/b").await.unwrap(), None);
+            store.remove("a/b").await.unwrap();
+        }
     }
 
     #[tokio::test]
