@@ -23,7 +23,7 @@
 //! | 9 | [`cli`] | arguments → command → exit status; the only place that prints |
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
-//! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
+//! | 5 | [`tls`], [`upstream`], [`probe`] | the terminator; connections to homeservers; connections to ourselves |
 //! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |
 //! | 3 | [`telemetry`] | the log |
 //! | 2 | [`config`] | TOML, environment and flags → domain types |
@@ -62,6 +62,7 @@ pub mod drain;
 pub mod http1;
 pub mod matrix;
 pub mod net;
+pub mod probe;
 pub mod proxy;
 pub mod telemetry;
 pub mod tls;
