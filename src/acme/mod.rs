@@ -10,6 +10,7 @@ mod http;
 mod ledger;
 mod order;
 pub mod plan;
+pub mod preflight;
 
 pub use account::AccountError;
 

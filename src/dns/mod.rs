@@ -70,6 +70,11 @@ impl Resolver {
         Self { dns: self.dns.clone(), hosts: Arc::default() }
     }
 
+    /// What the hosts file says of `host`, which nobody else hears.
+    pub fn in_hosts_file(&self, host: &str) -> Option<Addresses> {
+        self.local(host).filter(|found| found.source == Source::HostsFile)
+    }
+
     /// Whether there is a name server to ask at all.
     pub fn has_name_server(&self) -> bool {
         self.dns.is_some()

@@ -2,6 +2,7 @@
 
 mod failover;
 mod issue;
+mod preflight;
 mod restart;
 mod trouble;
 mod unreachable;
