@@ -24,7 +24,7 @@
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
 //! | 7 | [`admin`] | the admin socket; what an operator sees of the running program: metrics, liveness, readiness |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
-//! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
+//! | 5 | [`tls`], [`upstream`], [`probe`] | the terminator; connections to homeservers; connections to ourselves |
 //! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |
 //! | 3 | [`telemetry`] | the log, metrics and their names |
 //! | 2 | [`config`] | TOML, environment and flags → domain types |
@@ -64,6 +64,7 @@ pub mod drain;
 pub mod http1;
 pub mod matrix;
 pub mod net;
+pub mod probe;
 pub mod proxy;
 pub mod telemetry;
 pub mod tls;

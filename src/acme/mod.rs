@@ -8,11 +8,13 @@
 mod account;
 pub mod ask;
 mod ca;
+pub mod caa;
 mod directory;
 pub mod ledger;
 mod manager;
 mod order;
 pub mod plan;
+pub mod preflight;
 mod schedule;
 pub mod status;
 pub mod stored;

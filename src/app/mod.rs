@@ -257,3 +257,6 @@ pub fn control_plane<T>(work: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(LocalSet::new().block_on(&runtime, work))
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,6 +241,12 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left behind");
         store.set_aside("a/b").await.unwrap();
         assert_eq!(store.load("a/b").await.unwrap(), None);
+        for store in [store, Store::memory()] {
+            store.store("a/b", b"three").await.unwrap();
+            store.remove("a/b").await.unwrap();
+            assert_eq!(store.load("a/b").await.unwrap(), None);
+            store.remove("a/b").await.unwrap();
+        }
     }
 
     #[tokio::test]

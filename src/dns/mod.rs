@@ -1,4 +1,4 @@
-//! Names to addresses and SRV records, with an outcome that tells "there is none" from "nobody
+//! Names to addresses, SRV and CAA records, with an outcome that tells "there is none" from "nobody
 //! answered": the check's whole advice hangs on that difference.
 //!
 //! The resolver behind it is hickory's. Two things are done here and not there: the hosts file and
@@ -6,8 +6,10 @@
 //! families; and a machine without any name server still gets a [`Resolver`], which then knows
 //! those two sources only.
 
+mod caa;
 mod records;
 
+pub use caa::{CaaIssuer, CaaProperty, CaaRecord, CaaSet};
 pub use records::{Addresses, Answer, Failure, FailureKind, Outcome, Source, SrvRecord};
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
@@ -23,6 +25,10 @@ use tokio::time::Instant;
 
 /// How long one question may take, tries and all. Peers give up in this order of magnitude.
 const QUERY_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a walk from a name to its top-level domain may take: two questions that take their whole
+/// time. A CA gives up in the same order of magnitude.
+const CLIMB_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one try waits: leaves room for a second one inside [`QUERY_LIMIT`].
 const TRY_LIMIT: Duration = Duration::from_millis(2300);
@@ -59,6 +65,16 @@ impl Resolver {
         Self { dns: None, hosts: Arc::default() }
     }
 
+    /// The same without the hosts file: what DNS alone says, as everybody else hears it.
+    pub fn without_hosts_file(&self) -> Self {
+        Self { dns: self.dns.clone(), hosts: Arc::default() }
+    }
+
+    /// What the hosts file says of `host`, which nobody else hears.
+    pub fn in_hosts_file(&self, host: &str) -> Option<Addresses> {
+        self.local(host).filter(|found| found.source == Source::HostsFile)
+    }
+
     /// Whether there is a name server to ask at all.
     pub fn has_name_server(&self) -> bool {
         self.dns.is_some()
@@ -85,6 +101,36 @@ impl Resolver {
             Err(outcome) => outcome.into(),
         };
         Answer { outcome, took: started.elapsed() }
+    }
+
+    /// The CAA records that count for `name`, a DNS name without `*.`: its own, or those of the nearest
+    /// ancestor that has any (RFC 8659 §3). An answer that failed ends the search, as it does for a
+    /// CA: what it would have said must not be skipped.
+    pub async fn caa(&self, name: &str) -> Answer<CaaSet> {
+        let started = Instant::now();
+        let climbed = tokio::time::timeout(CLIMB_LIMIT, self.climb(name)).await;
+        let outcome = climbed.unwrap_or_else(|_| {
+            Outcome::Failed(Failure::new(FailureKind::Timeout, format!("no answer within {CLIMB_LIMIT:?}")))
+        });
+        Answer { outcome, took: started.elapsed() }
+    }
+
+    async fn climb(&self, name: &str) -> Outcome<CaaSet> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        for owner in caa::ancestors(&name) {
+            // With its dot, so that a top-level domain is not looked for in a search list.
+            match self.ask(&format!("{owner}."), RecordType::CAA).await {
+                Ok(lookup) => {
+                    let records = caa::records(&lookup);
+                    if !records.is_empty() {
+                        return Outcome::Found(CaaSet { owner: owner.to_owned(), records });
+                    }
+                }
+                Err(records::Miss::NoRecords) => {}
+                Err(records::Miss::Failed(failure)) => return Outcome::Failed(caa::at(owner, failure)),
+            }
+        }
+        Outcome::NoRecords
     }
 
     /// What the hosts file or the rule about `localhost` (RFC 6761) says.

@@ -4,6 +4,7 @@ use super::*;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
 use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::proto::serialize::binary::{BinDecoder, Restrict};
 use tokio::net::UdpSocket;
 
 /// Answers from `zone` until dropped; a name that is not in it does not exist, `broken.` gets a
@@ -94,4 +95,48 @@ async fn without_a_name_server_localhost_still_resolves_and_the_rest_says_why_no
         assert_eq!(failure.kind, FailureKind::NoNameServer);
     }
     let _ = Resolver::from_system().has_name_server();
+}
+
+fn caa(flags: u8, tag: &str, value: &str) -> RData {
+    // hickory's type has no constructor for tags it does not know; the wire has.
+    let wire = [&[flags, u8::try_from(tag.len()).unwrap()], tag.as_bytes(), value.as_bytes()].concat();
+    let mut decoder = BinDecoder::new(&wire);
+    let length = Restrict::new(u16::try_from(wire.len()).unwrap());
+    RData::read(&mut decoder, RecordType::CAA, length).unwrap()
+}
+
+#[tokio::test]
+async fn caa_records_are_looked_for_up_the_tree() {
+    let (resolver, _server) = name_server(vec![
+        ("example.", caa(0, "issue", "top.test")),
+        ("a.example.", caa(0, "issue", "letsencrypt.org; validationmethods=http-01")),
+        ("a.example.", caa(128, "tbs", "Unknown")),
+        ("deep.b.a.example.", RData::A(A::new(192, 0, 2, 1))),
+        ("alias.example.", RData::CNAME(CNAME(Name::from_ascii("elsewhere.test.").unwrap()))),
+        ("elsewhere.test.", caa(0, "issue", "other.test")),
+        ("alias2.example.", RData::CNAME(CNAME(Name::from_ascii("sub.elsewhere.test.").unwrap()))),
+        ("sub.elsewhere.test.", RData::A(A::new(192, 0, 2, 1))),
+    ])
+    .await;
+    let asked = async |name: &str| match resolver.caa(name).await.outcome {
+        Outcome::Found(set) => {
+            let records: Vec<_> = set.records.iter().map(ToString::to_string).collect();
+            format!("{} {}", set.owner, records.join(", "))
+        }
+        other => format!("{other:?}"),
+    };
+    let of_a = "a.example 0 issue \"letsencrypt.org; validationmethods=http-01\", 128 tbs \"Unknown\"";
+    for name in ["a.example", "A.example.", "deep.b.a.example", "not.there.a.example"] {
+        assert_eq!(asked(name).await, of_a, "{name}");
+    }
+    assert_eq!(asked("b.example").await, "example 0 issue \"top.test\"");
+    assert_eq!(asked("alias.example").await, "alias.example 0 issue \"other.test\"");
+    // The parents of an alias's target do not count (RFC 8659 §3).
+    assert_eq!(asked("alias2.example").await, "example 0 issue \"top.test\"");
+    assert_eq!(asked("nothing.test").await, "NoRecords");
+    let Outcome::Failed(failure) = resolver.caa("sub.broken").await.outcome else { panic!("broken answered") };
+    assert_eq!(failure.kind, FailureKind::ServFail);
+    assert!(failure.detail.starts_with("CAA records of broken: "), "{failure}");
+    let Outcome::Failed(failure) = resolver.caa("mute").await.outcome else { panic!("mute answered") };
+    assert_eq!(failure.kind, FailureKind::Timeout, "{failure}");
 }

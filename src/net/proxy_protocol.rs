@@ -22,6 +22,10 @@ const MAX_LINE: usize = 107;
 const PREFIX_V1: &[u8] = b"PROXY ";
 const SIGNATURE_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// A whole version 2 header of a proxy that speaks for itself (§2.2, LOCAL): the connection is the
+/// socket's own.
+pub const LOCAL_HEADER: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 /// What bytes at the beginning of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -283,6 +287,11 @@ mod tests {
                 assert_eq!(parse(&line.as_bytes()[..end]), Verdict::NeedMore, "{end} bytes of {line:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_header_of_connections_to_ourselves_is_one() {
+        assert_eq!(parse(&LOCAL_HEADER), header(None, LOCAL_HEADER.len()));
     }
 
     #[test]

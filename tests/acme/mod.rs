@@ -3,6 +3,7 @@
 mod commands;
 mod failover;
 mod issue;
+mod preflight;
 mod restart;
 mod trouble;
 mod unreachable;

@@ -1,18 +1,13 @@
 //! One connection to one address: TCP, then a TLS handshake that looks and does not judge.
 //!
-//! The verifier accepts every chain, so that a bad one can be shown, and the chain is examined
+//! Every chain is accepted ([`looker`]), so that a bad one can be shown, and the chain is examined
 //! afterwards. No secret is ever sent over these connections, only public questions.
 
 use crate::check::chain::{Chain, tls_name};
 use crate::check::network::Network;
 use crate::matrix::Host;
-use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use crate::net::looker;
+use rustls::SupportedProtocolVersion;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -134,7 +129,8 @@ pub(super) async fn open(
     let Some(server) = tls_name(name) else {
         return Err(Trouble::Handshake(format!("{name} is not a name that TLS can ask for")));
     };
-    let config = client_config(offer).map_err(|error| Trouble::Handshake(error.to_string()))?;
+    let config = looker::client_config(offer.versions, offer.alpn);
+    let config = config.map_err(|error| Trouble::Handshake(error.to_string()))?;
     let stream = match timeout(limit, TlsConnector::from(Arc::new(config)).connect(server, tcp)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(Trouble::Handshake(handshake_text(&error))),
@@ -171,59 +167,5 @@ fn handshake_text(error: &io::Error) -> String {
         Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS on this port".to_owned(),
         Some(inner) => inner.to_string(),
         None => error.to_string(),
-    }
-}
-
-fn client_config(offer: Offer) -> Result<ClientConfig, rustls::Error> {
-    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
-    let looker = Looker(provider.signature_verification_algorithms);
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(offer.versions)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(looker))
-        .with_no_client_auth();
-    config.alpn_protocols = offer.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    // Every handshake must be a full one, or there would be no chain to look at.
-    config.resumption = Resumption::disabled();
-    Ok(config)
-}
-
-/// Accepts every chain; the handshake's own signature is still checked, so that what is shown is
-/// what the server holds the key of.
-#[derive(Debug)]
-struct Looker(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Looker {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }
