@@ -5,6 +5,7 @@ use crate::acme::plan::plan;
 use crate::acme::{Kept, Manager, Parts};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
+use crate::certs::watch::{self, Watch};
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{CertificateOrder, Config, DefaultCertificate, Issuer};
@@ -15,7 +16,6 @@ use crate::telemetry::log::Chain;
 use crate::tls::{Tickets, TlsTable};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub(super) struct Certificates {
     clock: Clock,
     orders: Vec<CertificateOrder>,
     issuer: Prepared,
+    watch: Option<Watch>,
     /// Serial numbers that have been told, so that each certificate is told once.
     told: RefCell<BTreeSet<String>>,
 }
@@ -64,11 +65,17 @@ impl Certificates {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let published = Arc::new(Published::default());
-        for report in check_files(config, clock.now(), |slot, certificate| published.publish(slot, certificate)) {
-            match report {
-                FileReport::Served { repairs } => repairs.iter().for_each(|repair| tracing::warn!("{repair}")),
-                FileReport::Refused(reason) => tracing::error!("tls.certificates: {reason}"),
-            }
+        let served = config.names.iter().map(|(host, _)| host.clone()).collect();
+        let mut watch = Watch::new(Arc::clone(&published), served, clock.clone(), watch::INTERVAL);
+        let reports = check_files(config, clock.now(), |slot, certificate| published.publish(slot, certificate));
+        for (index, (report, files)) in reports.into_iter().zip(&config.tls.certificates).enumerate() {
+            let (refused, repairs) = match report {
+                FileReport::Served { repairs } => (None, repairs),
+                FileReport::Refused(reason) => (Some(reason), Vec::new()),
+            };
+            repairs.iter().for_each(|repair| tracing::warn!("{repair}"));
+            refused.iter().for_each(|reason| tracing::error!("tls.certificates: {reason}"));
+            watch.add(index, files.clone(), refused, repairs);
         }
         for unused in unused_files(config, &published) {
             tracing::warn!("{unused}");
@@ -103,6 +110,7 @@ impl Certificates {
             clock,
             orders,
             issuer,
+            watch: Some(watch),
             told: RefCell::default(),
         };
         certificates.issue_internally();
@@ -124,6 +132,12 @@ impl Certificates {
 
     /// Keeps certificates valid and shows every new one. Never returns.
     pub(super) async fn run(mut self) {
+        let watch = self.watch.take();
+        let watch = async move {
+            if let Some(watch) = watch {
+                watch.run().await;
+            }
+        };
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager, kept) => {
@@ -132,13 +146,15 @@ impl Certificates {
                         tracing::warn!(names = %Host::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept), self.follow());
+                tokio::join!(manager.run(kept), watch, self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
-                tokio::join!(self.keep_internal(), self.follow());
+                tokio::join!(self.keep_internal(), watch, self.follow());
             }
-            Prepared::Files => pending().await,
+            Prepared::Files => {
+                tokio::join!(watch, self.follow());
+            }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod files;
 pub mod internal;
 pub mod keyring;
 pub mod store;
+pub mod watch;
 pub mod x509;
 
 pub use certificate::Certificate;

@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{Said, config, pair, run_as};
+use crate::support::openssl::Handshake;
 use crate::support::openssl_ca::{KeyKind, OpensslCa};
+use crate::support::process::Process;
 use crate::support::sandbox::is_root;
 
 /// Debian's `nobody` and `nogroup`, who own nothing.
@@ -230,4 +233,32 @@ fn a_folder_that_is_another_groups() {
     let joined = desk.unprivileged(Some("1"), &["validate"]);
     let said = run_as(joined, desk.folder.path(), &desk.config(&desk.chain, &key));
     assert_eq!(said.status, Some(0), "{said:?}");
+}
+
+/// Rights that are lost while it runs: the last good pair stays, the remedy is told, and typing it is all there is to
+/// do.
+#[test]
+fn rights_lost_while_it_runs() {
+    let desk = Desk::new();
+    set_mode(desk.folder.path(), 0o777);
+    set_mode(&desk.key, 0o644);
+    let file = desk.path("run.toml");
+    fs::write(&file, desk.config(&desk.chain, &desk.key)).expect("a writable folder");
+    let mut command = desk.unprivileged(None, &["run", "--config"]);
+    let process = Process::spawn("vestibule", command.arg(&file));
+    process.wait_for_line("ready", Duration::from_secs(20));
+    let mark = process.mark();
+    close(&desk.key, 0o600);
+    let told = process.wait_for_line_since(mark, "Permission denied", Duration::from_secs(30));
+    assert!(told.contains("WARN") && told.contains("the last good pair stays in service, until "), "{told}");
+    assert!(told.contains(&format!("{}: ", desk.key.display())), "{told}");
+    let listening = process.wait_for_line("listener=https ", Duration::from_secs(1));
+    let address = listening.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let handshake = Handshake::with(address.expect("an address")).name("a.test").trust(&desk.path("root.pem"));
+    assert!(handshake.perform().is_verified());
+    type_in(&told);
+    process.wait_for_line_since(mark, "it can be read again", Duration::from_secs(15));
+    assert!(handshake.perform().is_verified());
+    let told = process.lines_since(mark).iter().filter(|line| line.contains("Permission denied")).count();
+    assert_eq!(told, 1, "once");
 }
