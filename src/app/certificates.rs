@@ -44,7 +44,8 @@ pub(super) struct Certificates {
     orders: Vec<CertificateOrder>,
     issuer: Prepared,
     watch: Option<Watch>,
-    /// Serial numbers that have been told, so that each certificate is told once.
+    /// Serial numbers of what is published and told, so that each certificate is told once, and
+    /// again only when it comes back.
     told: RefCell<BTreeSet<String>>,
 }
 
@@ -181,9 +182,11 @@ impl Certificates {
         let keyring = Keyring::new(slots, &served, default);
         let table = TlsTable::new(&keyring, &self.tickets)?;
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
+        let shown = slots.values().map(|certificate| certificate.facts().serial.clone()).collect();
+        let told = self.told.replace(shown);
         for certificate in slots.values() {
             let facts = certificate.facts();
-            if !self.told.borrow_mut().insert(facts.serial.clone()) {
+            if told.contains(&facts.serial) {
                 continue;
             }
             tracing::info!(
