@@ -6,6 +6,7 @@ use crate::acme::plan::{self, Validity};
 use crate::acme::{Https, Kept, Manager, Parts, Transport};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
+use crate::certs::watch::{self, Watch};
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
@@ -16,7 +17,6 @@ use crate::telemetry::log::Chain;
 use crate::tls::{Tickets, TlsTable};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -45,7 +45,9 @@ pub(super) struct Certificates {
     clock: Clock,
     orders: Vec<CertificateOrder>,
     issuer: Prepared,
-    /// Serial numbers that have been told, so that each certificate is told once.
+    watch: Option<Watch>,
+    /// Serial numbers of what is published and told, so that each certificate is told once, and
+    /// again only when it comes back.
     told: RefCell<BTreeSet<String>>,
 }
 
@@ -75,11 +77,17 @@ impl Certificates {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let published = Arc::new(Published::default());
-        for report in check_files(config, clock.now(), |slot, certificate| published.publish(slot, certificate)) {
-            match report {
-                FileReport::Served { repairs } => repairs.iter().for_each(|repair| tracing::warn!("{repair}")),
-                FileReport::Refused(reason) => tracing::error!("tls.certificates: {reason}"),
-            }
+        let served = config.names.iter().map(|(host, _)| host.clone()).collect();
+        let mut watch = Watch::new(Arc::clone(&published), served, clock.clone(), watch::INTERVAL);
+        let reports = check_files(config, clock.now(), |slot, certificate| published.publish(slot, certificate));
+        for (index, (report, files)) in reports.into_iter().zip(&config.tls.certificates).enumerate() {
+            let (refused, repairs) = match report {
+                FileReport::Served { repairs } => (None, repairs),
+                FileReport::Refused(reason) => (Some(reason), Vec::new()),
+            };
+            repairs.iter().for_each(|repair| tracing::warn!("{repair}"));
+            refused.iter().for_each(|reason| tracing::error!("tls.certificates: {reason}"));
+            watch.add(index, files.clone(), refused, repairs);
         }
         for unused in unused_files(config, &published) {
             tracing::warn!("{unused}");
@@ -118,6 +126,7 @@ impl Certificates {
             clock,
             orders,
             issuer,
+            watch: Some(watch),
             told: RefCell::default(),
         };
         certificates.issue_internally();
@@ -145,6 +154,12 @@ impl Certificates {
     /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
     /// Never returns.
     pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>, keeping: Keeping) {
+        let watch = self.watch.take();
+        let watch = async move {
+            if let Some(watch) = watch {
+                watch.run().await;
+            }
+        };
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager, kept) => {
@@ -153,13 +168,15 @@ impl Certificates {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept, asked, keeping == Keeping::Always), self.follow());
+                tokio::join!(manager.run(kept, asked, keeping == Keeping::Always), watch, self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
-                tokio::join!(self.keep_internal(), self.follow());
+                tokio::join!(self.keep_internal(), watch, self.follow());
             }
-            Prepared::Files => pending().await,
+            Prepared::Files => {
+                tokio::join!(watch, self.follow());
+            }
         }
     }
 
@@ -186,9 +203,11 @@ impl Certificates {
         let keyring = Keyring::new(slots, &served, default);
         let table = TlsTable::new(&keyring, &self.tickets)?;
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
+        let shown = slots.values().map(|certificate| certificate.facts().serial.clone()).collect();
+        let told = self.told.replace(shown);
         for certificate in slots.values() {
             let facts = certificate.facts();
-            if !self.told.borrow_mut().insert(facts.serial.clone()) {
+            if told.contains(&facts.serial) {
                 continue;
             }
             tracing::info!(

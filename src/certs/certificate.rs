@@ -153,6 +153,12 @@ impl Certificate {
         self.facts.names.iter().any(|name| name.includes(pattern))
     }
 
+    /// Whether `other` is the same leaf with the same certificates behind it. The key is the same
+    /// then, or its public half would differ.
+    pub fn has_chain_of(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+
     /// Whether `now` lies in the leaf's validity.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.facts.not_before <= now && now <= self.facts.not_after

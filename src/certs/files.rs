@@ -1,11 +1,16 @@
 //! The operator's own PEM files: repaired where that is safe, refused with the exact remedy
 //! where it is not.
 
+use super::access;
 use super::certificate::{Certificate, InvalidCertificate};
 use crate::clock::Timestamp;
 use crate::config::CertificateFiles;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+/// More than any chain: its certificates have a few KiB each.
+const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Why a pair of files gives no certificate. Each sentence ends in the thing to do.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +59,21 @@ pub struct Loaded {
 /// Loads a pair. A leaf-only chain is completed from the `fullchain.pem` beside it, as certbot
 /// writes it; a chain in the wrong order is sorted.
 pub fn load(files: &CertificateFiles, now: Timestamp) -> Result<Loaded, FilesError> {
-    let chain = read(&files.chain)?;
-    let key = read(&files.key)?;
+    let (chain, key) = match (read(&files.chain), read(&files.key)) {
+        (Ok(chain), Ok(key)) => (chain, key),
+        (Err(reason), key) => {
+            let other = key.as_ref().err().map(|reason| (files.key.as_path(), reason));
+            return Err(unreadable(&files.chain, reason, other));
+        }
+        (Ok(_), Err(reason)) => return Err(unreadable(&files.key, reason, None)),
+    };
     let mut repairs = Vec::new();
     let mut used = &files.chain;
-    let sibling = files.chain.with_file_name("fullchain.pem");
+    let sibling = fullchain(files);
     let mut certificate = Certificate::from_pem(&chain, &key).map_err(|reason| invalid(files, reason))?;
     if let Some(issuer) = certificate.absent_issuer() {
         let wrong = format!("it holds 1 certificate, its issuer ({issuer}) is missing");
-        let whole = std::fs::read(&sibling).ok();
+        let whole = read(&sibling).ok();
         let whole = whole.and_then(|whole| Certificate::from_pem(&whole, &key).ok());
         let Some(whole) = whole.filter(|whole| whole.absent_issuer().is_none()) else {
             let remedy = "name the full chain (certbot calls it fullchain.pem)".to_owned();
@@ -94,6 +105,11 @@ pub fn load(files: &CertificateFiles, now: Timestamp) -> Result<Loaded, FilesErr
     Ok(Loaded { certificate, repairs })
 }
 
+/// What certbot calls the whole chain, beside the configured one.
+pub(super) fn fullchain(files: &CertificateFiles) -> PathBuf {
+    files.chain.with_file_name("fullchain.pem")
+}
+
 fn invalid(files: &CertificateFiles, reason: InvalidCertificate) -> FilesError {
     let (path, remedy) = match &reason {
         InvalidCertificate::NoCertificate | InvalidCertificate::Unreadable { .. } => {
@@ -117,44 +133,29 @@ fn invalid(files: &CertificateFiles, reason: InvalidCertificate) -> FilesError {
     FilesError::Invalid { path: path.clone(), reason, remedy }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FilesError> {
-    std::fs::read(path).map_err(|reason| {
-        let remedy = match reason.kind() {
-            io::ErrorKind::PermissionDenied => permission_remedy(path),
-            io::ErrorKind::NotFound => "correct the path in [[tls.certificates]]".to_owned(),
-            _ => "make it a readable file".to_owned(),
-        };
-        FilesError::Unreadable { path: path.to_owned(), reason, remedy }
-    })
+/// The first file that cannot be read, and a remedy for both where rights are what is missing:
+/// nobody wants to type twice.
+fn unreadable(path: &Path, reason: io::Error, other: Option<(&Path, &io::Error)>) -> FilesError {
+    let other = other.filter(|(_, reason)| reason.kind() == io::ErrorKind::PermissionDenied).map(|(path, _)| path);
+    let remedy = match reason.kind() {
+        io::ErrorKind::PermissionDenied => access::remedy(&Vec::from_iter(std::iter::once(path).chain(other))),
+        io::ErrorKind::NotFound => "correct the path in [[tls.certificates]]".to_owned(),
+        _ => "make it a readable file".to_owned(),
+    };
+    FilesError::Unreadable { path: path.to_owned(), reason, remedy }
 }
 
-/// The narrowest thing that lets this process read `path`: each folder on the way must be
-/// searchable and the file readable. certbot keeps `live` and `archive` closed (0700), and its
-/// files are links from the one into the other.
-fn permission_remedy(path: &Path) -> String {
-    let live = path.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "live"));
-    if let Some(live) = live {
-        let archive = live.with_file_name("archive");
-        let name = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
-        let (live, archive) = (live.display(), archive.display());
-        return format!(
-            "type: chgrp vestibule {live} {archive} && chmod g+x {live} {archive} && \
-             chgrp vestibule {archive}/{name}/privkey*.pem && chmod g+r {archive}/{name}/privkey*.pem"
-        );
+/// Reads a file that is one: a pipe would never end, a device has no end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Before it is opened, as opening a pipe waits for its other end.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
     }
-    // The outermost closed folder: while it is closed, nothing below it can be told apart. A folder
-    // lets through who may search it, which reading its own entry "." asks.
-    let closed = path.ancestors().skip(1).filter(|folder| {
-        let searched = folder.join(".").metadata();
-        searched.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    });
-    let path = path.display();
-    match closed.last() {
-        Some(folder) => {
-            let folder = folder.display();
-            format!("type: chgrp vestibule {folder} {path} && chmod g+x {folder} && chmod g+r {path}")
-        }
-        None => format!("type: chgrp vestibule {path} && chmod g+r {path}"),
+    let mut content = Vec::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut content)?;
+    match u64::try_from(content.len()) {
+        Ok(length) if length <= MOST_BYTES => Ok(content),
+        _ => Err(io::Error::other(format!("more than {MOST_BYTES} bytes"))),
     }
 }
 
@@ -196,6 +197,12 @@ mod tests {
         let refused = |now| load_from(folder, now).unwrap_err();
 
         assert!(refused(now).starts_with("DIR/cert.pem: No such file or directory"));
+        // What would never end is not even begun.
+        std::fs::create_dir(folder.join("cert.pem")).unwrap();
+        assert_eq!(refused(now), "DIR/cert.pem: not a regular file; make it a readable file");
+        std::fs::remove_dir(folder.join("cert.pem")).unwrap();
+        std::fs::write(folder.join("cert.pem"), vec![b'\n'; 1024 * 1024 + 1]).unwrap();
+        assert_eq!(refused(now), "DIR/cert.pem: more than 1048576 bytes; make it a readable file");
         std::fs::write(folder.join("cert.pem"), &leaf).unwrap();
         let message = refused(now);
         assert!(message.ends_with("is missing; name the full chain (certbot calls it fullchain.pem)"), "{message}");
@@ -214,17 +221,6 @@ mod tests {
         assert_eq!(
             message,
             "DIR/key.pem: the private key belongs to none of the certificates; name the key that DIR/cert.pem was made with"
-        );
-    }
-
-    #[test]
-    fn the_remedy_for_certbots_folders_is_exact() {
-        let remedy = permission_remedy(Path::new("/etc/letsencrypt/live/example.com/privkey.pem"));
-        assert_eq!(
-            remedy,
-            "type: chgrp vestibule /etc/letsencrypt/live /etc/letsencrypt/archive && chmod g+x /etc/letsencrypt/live \
-             /etc/letsencrypt/archive && chgrp vestibule /etc/letsencrypt/archive/example.com/privkey*.pem && chmod g+r \
-             /etc/letsencrypt/archive/example.com/privkey*.pem"
         );
     }
 }

@@ -4,6 +4,7 @@
 //! something. [`Published`] is the one place that says which certificates are served; issuers put
 //! them there, the TLS terminator reads a [`Keyring`] made from it.
 
+mod access;
 pub mod certificate;
 pub mod challenges;
 pub mod expiry;
@@ -12,6 +13,7 @@ pub mod internal;
 pub mod keyring;
 pub mod lock;
 pub mod store;
+pub mod watch;
 pub mod x509;
 
 pub use certificate::Certificate;

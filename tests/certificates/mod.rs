@@ -3,6 +3,7 @@
 mod files;
 mod internal;
 mod permissions;
+mod reload;
 
 use std::fs;
 use std::path::Path;

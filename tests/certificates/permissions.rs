@@ -2,14 +2,17 @@
 //! typed as it stands, and works.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{Said, config, pair, run_as};
+use crate::support::openssl::Handshake;
 use crate::support::openssl_ca::{KeyKind, OpensslCa};
+use crate::support::process::Process;
 use crate::support::sandbox::is_root;
 
 /// Debian's `nobody` and `nogroup`, who own nothing.
@@ -39,47 +42,60 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// The program, run by somebody without rights: root becomes nobody, anybody else is somebody already.
-    fn unprivileged(&self) -> Command {
+    /// The program as somebody without rights: root becomes nobody, with these further groups; anybody else is
+    /// somebody already.
+    fn unprivileged(&self, groups: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = match is_root() {
             true => {
                 let mut command = Command::new("setpriv");
-                command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"]);
-                command.arg(self.path("vestibule"));
+                command.args(["--reuid", NOBODY, "--regid", NOBODY]);
+                match groups {
+                    Some(groups) => command.args(["--groups", groups]),
+                    None => command.arg("--clear-groups"),
+                };
+                command.arg("--").arg(self.path("vestibule"));
                 command
             }
             false => Command::new(self.path("vestibule")),
         };
-        command.env_clear().current_dir("/");
+        command.args(arguments).env_clear().current_dir("/");
         command
     }
 
-    /// `validate` by them.
-    #[track_caller]
-    fn validate(&self, chain: &Path, key: &Path) -> Said {
-        let mut command = self.unprivileged();
-        command.arg("validate");
-        let config = config(self.folder.path(), &format!("issuer = \"files\"\n{}", pair(chain, key)));
-        run_as(command, self.folder.path(), &config)
+    fn config(&self, chain: &Path, key: &Path) -> String {
+        config(self.folder.path(), &format!("issuer = \"files\"\n{}", pair(chain, key)))
     }
 
-    /// `validate` cannot read `closed` and prints `remedy`, after which it can.
+    #[track_caller]
+    fn validate(&self, chain: &Path, key: &Path) -> Said {
+        run_as(self.unprivileged(None, &["validate"]), self.folder.path(), &self.config(chain, key))
+    }
+
+    /// `validate` cannot read `closed` and prints a remedy, which is typed as it stands, and after which it can.
+    /// `remedy` are root's words; an owner's own files need fewer.
     #[track_caller]
     fn assert_remedied(&self, (chain, key): (&Path, &Path), closed: &Path, remedy: &str) {
         let said = self.validate(chain, key);
-        let expected =
-            format!("tls.certificates: {}: Permission denied (os error 13); type: {remedy}\n", closed.display());
         assert_eq!(said.status, Some(1), "{said:?}");
+        let expected = format!("tls.certificates: {}: Permission denied (os error 13); ", closed.display());
         assert!(said.err.contains(&expected), "{expected:?} is not in {said:?}");
-        // Only root can give files to a group that it is not in; without root the words must do.
         if is_root() {
-            let typed = remedy.replace("chgrp vestibule", &format!("chgrp {NOBODY}"));
-            let status = Command::new("sh").args(["-ec", &typed]).status().expect("a shell");
-            assert!(status.success(), "{typed}");
-            let said = self.validate(chain, key);
-            assert_eq!(said.status, Some(0), "after {typed}: {said:?}");
+            let expected = format!("{expected}as root, type: {remedy}\n");
+            assert!(said.err.contains(&expected), "{expected:?} is not in {said:?}");
         }
+        type_in(&said.err);
+        let said = self.validate(chain, key);
+        assert_eq!(said.status, Some(0), "{said:?}");
     }
+}
+
+/// Types what a message says to type.
+#[track_caller]
+fn type_in(message: &str) {
+    let typed = message.split("type: ").nth(1).and_then(|rest| rest.lines().next());
+    let typed = typed.unwrap_or_else(|| panic!("nothing to type in {message}"));
+    let status = Command::new("sh").args(["-ec", typed]).status().expect("a shell");
+    assert!(status.success(), "{typed}");
 }
 
 /// Others have no rights at all. Nor has an owner who is not root, so that the test can be that owner.
@@ -94,33 +110,64 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// certbot: links in `live/NAME` to numbered files in `archive/NAME`; both folders and the keys are root's alone.
+struct Certbot {
+    desk: Desk,
+    live: PathBuf,
+    archive: PathBuf,
+}
+
+impl Certbot {
+    #[track_caller]
+    fn new() -> Self {
+        let desk = Desk::new();
+        let (live, archive) = (desk.path("live"), desk.path("archive"));
+        for folder in [&live, &archive] {
+            fs::create_dir_all(folder.join("a.test")).expect("a writable folder");
+        }
+        for (name, content, mode) in [("fullchain", &desk.chain, 0o644), ("privkey", &desk.key, 0o600)] {
+            let archived = archive.join(format!("a.test/{name}1.pem"));
+            fs::copy(content, &archived).expect("a writable folder");
+            set_mode(&archived, mode);
+            let link = live.join(format!("a.test/{name}.pem"));
+            symlink(format!("../../archive/a.test/{name}1.pem"), link).expect("a link");
+        }
+        close(&live, 0o700);
+        close(&archive, 0o700);
+        Self { desk, live, archive }
+    }
+
+    fn remedy(&self) -> String {
+        let (live, archive) = (self.live.display(), self.archive.display());
+        format!(
+            "chgrp nogroup {live} {archive} {archive}/a.test/privkey*.pem && chmod g+x {live} {archive} && chmod g+r \
+             {archive}/a.test/privkey*.pem"
+        )
+    }
+}
+
+impl Drop for Certbot {
+    /// So that everybody can remove it.
+    fn drop(&mut self) {
+        set_mode(&self.live, 0o755);
+        set_mode(&self.archive, 0o755);
+    }
+}
+
 #[test]
 fn certbots_folders() {
-    let desk = Desk::new();
-    let (live, archive) = (desk.path("live"), desk.path("archive"));
-    for folder in [&live, &archive] {
-        fs::create_dir_all(folder.join("a.test")).expect("a writable folder");
-    }
-    for (name, content, mode) in [("fullchain", &desk.chain, 0o644), ("privkey", &desk.key, 0o600)] {
-        let archived = archive.join(format!("a.test/{name}1.pem"));
-        fs::copy(content, &archived).expect("a writable folder");
-        set_mode(&archived, mode);
-        let link = live.join(format!("a.test/{name}.pem"));
-        symlink(format!("../../archive/a.test/{name}1.pem"), link).expect("a link");
-    }
-    close(&live, 0o700);
-    close(&archive, 0o700);
-    let chain = live.join("a.test/fullchain.pem");
-    let key = live.join("a.test/privkey.pem");
-    let root = desk.folder.path().display();
-    let remedy = format!(
-        "chgrp vestibule {root}/live {root}/archive && chmod g+x {root}/live {root}/archive && chgrp vestibule \
-         {root}/archive/a.test/privkey*.pem && chmod g+r {root}/archive/a.test/privkey*.pem"
-    );
-    desk.assert_remedied((&chain, &key), &chain, &remedy);
-    // So that everybody can remove it.
-    set_mode(&live, 0o755);
-    set_mode(&archive, 0o755);
+    let certbot = Certbot::new();
+    let (chain, key) = (certbot.live.join("a.test/fullchain.pem"), certbot.live.join("a.test/privkey.pem"));
+    certbot.desk.assert_remedied((&chain, &key), &chain, &certbot.remedy());
+}
+
+/// The way there is a link of the operator's own, and `/etc/letsencrypt` may be one too.
+#[test]
+fn links_to_certbots_folders() {
+    let certbot = Certbot::new();
+    let linked = certbot.desk.path("site");
+    symlink("live/a.test", &linked).expect("a link");
+    let (chain, key) = (linked.join("fullchain.pem"), linked.join("privkey.pem"));
+    certbot.desk.assert_remedied((&chain, &key), &chain, &certbot.remedy());
 }
 
 #[test]
@@ -128,7 +175,7 @@ fn a_closed_key() {
     let desk = Desk::new();
     close(&desk.key, 0o600);
     let key = desk.key.display();
-    desk.assert_remedied((&desk.chain, &desk.key), &desk.key, &format!("chgrp vestibule {key} && chmod g+r {key}"));
+    desk.assert_remedied((&desk.chain, &desk.key), &desk.key, &format!("chgrp nogroup {key} && chmod g+r {key}"));
 }
 
 #[test]
@@ -141,7 +188,7 @@ fn a_closed_folder() {
     set_mode(&key, 0o600);
     close(&folder, 0o700);
     let (shown, inside) = (folder.display(), key.display());
-    let remedy = format!("chgrp vestibule {shown} {inside} && chmod g+x {shown} && chmod g+r {inside}");
+    let remedy = format!("chgrp nogroup {shown} {inside} && chmod g+x {shown} && chmod g+r {inside}");
     desk.assert_remedied((&desk.chain, &key), &key, &remedy);
     set_mode(&folder, 0o755);
 }
@@ -156,10 +203,80 @@ fn a_closed_state_directory() {
     let file = desk.path("list.toml");
     fs::write(&file, format!("server_name = \"a.test\"\nstate_dir = {state:?}\n")).expect("a writable folder");
     set_mode(&file, 0o644);
-    let mut list = desk.unprivileged();
-    let said = list.args(["certs", "list", "--config"]).arg(&file).output().expect("the program starts");
+    let mut list = desk.unprivileged(None, &["certs", "list", "--config"]);
+    let said = list.arg(&file).output().expect("the program starts");
     let err = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(1), "{err}");
     assert!(err.contains("is closed to this user") && err.contains("sudo -u vestibule vestibule certs list"), "{err}");
     set_mode(&state, 0o755);
+}
+
+/// Chain and key in different folders, one of them with a space: one remedy for both.
+#[test]
+fn two_closed_folders() {
+    let desk = Desk::new();
+    let (chains, keys) = (desk.path("chains"), desk.path("the keys"));
+    let (chain, key) = (chains.join("a.pem"), keys.join("a.key"));
+    for (folder, from, to) in [(&chains, &desk.chain, &chain), (&keys, &desk.key, &key)] {
+        fs::create_dir(folder).expect("a writable folder");
+        fs::copy(from, to).expect("a writable folder");
+        set_mode(to, 0o600);
+        close(folder, 0o700);
+    }
+    let (a, b, c, d) = (chains.display(), chain.display(), keys.display(), key.display());
+    let remedy = format!("chgrp nogroup {a} '{c}' {b} '{d}' && chmod g+x {a} '{c}' && chmod g+r {b} '{d}'");
+    desk.assert_remedied((&chain, &key), &chain, &remedy);
+    set_mode(&chains, 0o755);
+    set_mode(&keys, 0o755);
+}
+
+/// Debian's `/etc/ssl/private` belongs to a group with other members, who must not lose it.
+#[test]
+fn a_folder_that_is_another_groups() {
+    if !is_root() {
+        return; // Only root can lay out files of others.
+    }
+    let desk = Desk::new();
+    let folder = desk.path("private");
+    fs::create_dir(&folder).expect("a writable folder");
+    let key = folder.join("site.key");
+    fs::copy(&desk.key, &key).expect("a writable folder");
+    for (path, mode) in [(&key, 0o640), (&folder, 0o710)] {
+        chown(path, None, Some(1)).expect("root may");
+        set_mode(path, mode);
+    }
+    let said = desk.validate(&desk.chain, &key);
+    let remedy = "; restart vestibule after this; as root, type: usermod -aG daemon nobody\n";
+    assert!(said.status == Some(1) && said.err.contains(remedy), "{said:?}");
+    let joined = desk.unprivileged(Some("1"), &["validate"]);
+    let said = run_as(joined, desk.folder.path(), &desk.config(&desk.chain, &key));
+    assert_eq!(said.status, Some(0), "{said:?}");
+}
+
+/// Rights that are lost while it runs: the last good pair stays, the remedy is told, and typing it is all there is to
+/// do.
+#[test]
+fn rights_lost_while_it_runs() {
+    let desk = Desk::new();
+    set_mode(desk.folder.path(), 0o777);
+    set_mode(&desk.key, 0o644);
+    let file = desk.path("run.toml");
+    fs::write(&file, desk.config(&desk.chain, &desk.key)).expect("a writable folder");
+    let mut command = desk.unprivileged(None, &["run", "--config"]);
+    let process = Process::spawn("vestibule", command.arg(&file));
+    process.wait_for_line("ready", Duration::from_secs(20));
+    let mark = process.mark();
+    close(&desk.key, 0o600);
+    let told = process.wait_for_line_since(mark, "Permission denied", Duration::from_secs(30));
+    assert!(told.contains("WARN") && told.contains("the last good pair stays in service, until "), "{told}");
+    assert!(told.contains(&format!("{}: ", desk.key.display())), "{told}");
+    let listening = process.wait_for_line("listener=https ", Duration::from_secs(1));
+    let address = listening.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let handshake = Handshake::with(address.expect("an address")).name("a.test").trust(&desk.path("root.pem"));
+    assert!(handshake.perform().is_verified());
+    type_in(&told);
+    process.wait_for_line_since(mark, "it can be read again", Duration::from_secs(15));
+    assert!(handshake.perform().is_verified());
+    let told = process.lines_since(mark).iter().filter(|line| line.contains("Permission denied")).count();
+    assert_eq!(told, 1, "once");
 }
