@@ -2,6 +2,7 @@
 
 mod failover;
 mod faulty;
+mod faulty_server;
 mod issue;
 mod restart;
 mod trouble;
