@@ -4,6 +4,7 @@ mod failover;
 mod faulty;
 mod faulty_server;
 mod issue;
+mod newer;
 mod restart;
 mod trouble;
 mod unreachable;

@@ -22,7 +22,8 @@ pub(super) struct Signed {
     pub(super) payload: Option<Value>,
 }
 
-pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+/// Without padding, as ACME has it everywhere.
+pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 

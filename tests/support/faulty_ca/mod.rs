@@ -29,6 +29,7 @@ use http::{Request, Response};
 pub use ari::Renewal;
 pub use faults::{Fault, Flaw, Matcher, Problem, RetryAfter};
 pub use in_process::InProcess;
+pub use jws::base64url;
 #[allow(unused_imports, reason = "the types of public fields, for whoever has to name one")]
 pub use records::{AccountRecord, Breach, CertificateRecord, FailureRecord, OrderRecord, Records, RequestRecord, Rule};
 #[allow(unused_imports, reason = "as above")]
@@ -63,7 +64,7 @@ pub struct Validation {
 impl Validation {
     /// What the TXT record of dns-01 holds (RFC 8555 §8.4).
     pub fn dns_value(&self) -> String {
-        jws::base64url(self.digest())
+        base64url(self.digest())
     }
 
     /// What the certificate of tls-alpn-01 holds (RFC 8737 §3).
