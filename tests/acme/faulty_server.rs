@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{CERTIFICATE, CLOSED, HOSTS, LIMIT, NAMES, config, handshake};
+use super::{ADDRESS, CERTIFICATE, CLOSED, HOSTS, LIMIT, NAMES, config, handshake};
 use crate::support::curl::Curl;
 use crate::support::eventually::eventually;
 use crate::support::faulty_ca::{DateHeader, Fault, FaultyCa, Matcher};
 use crate::support::faulty_server::FaultyServer;
+use crate::support::origin::Origin;
 use crate::support::sandbox;
 use crate::support::vestibule::{Vestibule, quoted};
 
@@ -47,10 +48,16 @@ fn issues_to_the_real_program() {
 #[test]
 fn believes_nothing_it_has_not_seen() {
     sandbox::run(module_path!(), "believes_nothing_it_has_not_seen", &HOSTS, LIMIT, || {
-        // Each looks where the other one would be met.
-        for (challenge, ports) in [("http-01", (443, CLOSED)), ("tls-alpn-01", (CLOSED, 80))] {
+        let stranger = Origin::start_at((ADDRESS, 0).into(), |talk| talk.answer_all("token.thumbprint"));
+        // Nothing that answers there, somebody else who does, and a listener of the other kind.
+        let places = [
+            ("http-01", (CLOSED, CLOSED), "refused"),
+            ("http-01", (stranger.address().port(), CLOSED), "the key authorization is"),
+            ("tls-alpn-01", (CLOSED, 80), "a.test:80"),
+        ];
+        for (challenge, (http, tls), reason) in places {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let server = FaultyServer::settings(FaultyCa::settings()).challenge_ports(ports.0, ports.1).start();
+            let server = FaultyServer::settings(FaultyCa::settings()).challenge_ports(http, tls).start();
             let _vestibule = vestibule(&server, folder.path(), challenge);
             eventually("a failed validation", CERTIFICATE, || {
                 server.ca().with_records(|records| !records.failures.is_empty()).then_some(()).ok_or("none")
@@ -59,7 +66,7 @@ fn believes_nothing_it_has_not_seen() {
             assert_eq!(records.certificates.len(), 0);
             let failure = &records.failures[0];
             assert_eq!(failure.kind, challenge);
-            assert!(NAMES.contains(&failure.identifier.as_str()) && !failure.reason.is_empty(), "{failure:?}");
+            assert!(failure.identifier.ends_with("a.test") && failure.reason.contains(reason), "{failure:?}");
         }
     });
 }

@@ -31,7 +31,7 @@ pub(super) const RENEWAL: i64 = 120 * DAY;
 pub(super) fn domains(names: &[String]) -> Vec<String> {
     let last_two = |name: &String| {
         let from = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
-        name[from..].to_owned()
+        name.split_at(from).1.to_owned()
     };
     let mut domains: Vec<_> = names.iter().map(last_two).collect();
     domains.sort();

@@ -15,6 +15,7 @@ mod in_process;
 mod issuing;
 mod jws;
 mod limits;
+mod nonces;
 mod orders;
 mod records;
 mod settings;
@@ -143,7 +144,7 @@ impl FaultyCa {
 
     /// No faults and outages any more, whether they have acted or not.
     pub fn heal(&self) {
-        self.state().plan = faults::Plan::new(1);
+        self.state().heal();
     }
 
     /// Revokes every certificate: the windows of those issued so far move into the past, with an explanation.

@@ -1,6 +1,6 @@
 //! All that the CA remembers, and the way of a request through it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -14,12 +14,10 @@ use super::authorizations::Authorization;
 use super::faults::{Circumstances, Fault, Plan, Problem, Random, RetryAfter};
 use super::issuing::Issuing;
 use super::jws::Signed;
+use super::nonces::{Nonces, Spent};
 use super::orders::Order;
 use super::records::{Breach, Records, RequestRecord, Rule};
 use super::settings::Settings;
-
-/// Older ones are forgotten, as every server does.
-const NONCES: usize = 10_000;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,6 +149,10 @@ impl State {
 
     pub(super) fn breach(&mut self, now: i64, rule: Rule, detail: impl Into<String>) {
         self.records.breaches.push(Breach { at: now, rule, detail: detail.into() });
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.plan = Plan::new(self.settings.seed);
     }
 
     pub(super) fn answer(&mut self, request: &Request<Bytes>, now: i64) -> Answer {
@@ -361,39 +363,4 @@ fn directory(settings: &Settings) -> Value {
         directory["renewalInfo"] = json!(format!("{base}/renewal-info"));
     }
     directory
-}
-
-/// Good for one request each.
-#[derive(Default)]
-struct Nonces {
-    made: u64,
-    good: HashSet<u64>,
-    order: VecDeque<u64>,
-}
-
-enum Spent {
-    Good,
-    Again,
-    Unknown,
-}
-
-impl Nonces {
-    fn make(&mut self) -> String {
-        self.made += 1;
-        self.good.insert(self.made);
-        self.order.push_back(self.made);
-        if self.order.len() > NONCES {
-            let oldest = self.order.pop_front();
-            oldest.map(|oldest| self.good.remove(&oldest));
-        }
-        format!("{:016x}", self.made)
-    }
-
-    fn spend(&mut self, nonce: Option<&str>) -> Spent {
-        match nonce.and_then(|text| u64::from_str_radix(text, 16).ok()) {
-            Some(nonce) if self.good.remove(&nonce) => Spent::Good,
-            Some(nonce) if (1..=self.made).contains(&nonce) => Spent::Again,
-            _ => Spent::Unknown,
-        }
-    }
 }

@@ -44,10 +44,8 @@ pub(super) fn http_01(challenge: &Validation, port: u16) -> Result<(), String> {
         "GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: {identifier}\r\nConnection: close\r\n\
          User-Agent: faulty-ca\r\nAccept: */*\r\n\r\n"
     );
-    let mut answer = Vec::new();
-    let exchange = stream.write_all(request.as_bytes()).and_then(|()| stream.take(MAX_ANSWER).read_to_end(&mut answer));
-    exchange.map_err(|error| format!("http://{identifier}:{port}: {error}"))?;
-    let answer = String::from_utf8_lossy(&answer);
+    let answer = stream.write_all(request.as_bytes()).and_then(|()| read_answer(stream));
+    let answer = answer.map_err(|error| format!("http://{identifier}:{port}: {error}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no HTTP: {answer:?}"))?;
     if !head.starts_with("HTTP/1.1 200 ") {
         return Err(format!("not 200: {head:?}"));
@@ -56,6 +54,27 @@ pub(super) fn http_01(challenge: &Validation, port: u16) -> Result<(), String> {
         return Err(format!("the key authorization is {key_authorization:?}, not {body:?}"));
     }
     Ok(())
+}
+
+/// Head and body, which ends where `Content-Length` says or with the connection.
+fn read_answer(stream: TcpStream) -> io::Result<String> {
+    let mut stream = stream.take(MAX_ANSWER);
+    let mut answer = String::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let whole = answer.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+            let fields = head.lines().filter_map(|line| line.split_once(':'));
+            let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            lengths.next().is_some_and(|(_, length)| length.trim().parse() == Ok(body.len()))
+        });
+        if whole {
+            return Ok(answer);
+        }
+        match stream.read(&mut buffer)? {
+            0 => return Ok(answer),
+            count => answer.push_str(&String::from_utf8_lossy(&buffer[..count])),
+        }
+    }
 }
 
 /// RFC 8737 §3.
