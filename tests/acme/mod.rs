@@ -2,8 +2,11 @@
 
 mod commands;
 mod failover;
+mod faulty;
+mod faulty_server;
 mod issue;
 mod preflight;
+mod newer;
 mod restart;
 mod trouble;
 mod unreachable;

@@ -6,6 +6,8 @@
 pub mod ca;
 pub mod curl;
 pub mod eventually;
+pub mod faulty_ca;
+pub mod faulty_server;
 pub mod frames;
 pub mod front;
 pub mod h2_frames;
