@@ -22,6 +22,7 @@
 //! |---|---|---|
 //! | 9 | [`cli`] | arguments → command → exit status; the only place that prints |
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
+//! | 7 | [`admin`] | taking over from other programs |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
 //! | 5 | [`tls`], [`upstream`] | the terminator; connections to homeservers |
 //! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |
@@ -50,6 +51,7 @@
 //! demo and from the command line.
 
 pub mod acme;
+pub mod admin;
 pub mod app;
 pub mod backoff;
 pub mod certs;

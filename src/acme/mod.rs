@@ -333,15 +333,15 @@ fn remedy(challenge: Challenge) -> &'static str {
 }
 
 /// The line before the PEM in a stored certificate: whose it is, so that a change of the CA is one.
-const CA_LINE: &str = "ca: ";
+pub const CA_LINE: &str = "ca: ";
 
 /// Where a certificate with its key is stored.
-fn certificate_key(first: &Host) -> String {
+pub fn certificate_key(first: &Host) -> String {
     format!("certificates/{first}.pem")
 }
 
 /// A CA's folder: its directory URL with everything but letters, digits and dots flattened.
-fn ca_key(directory: &str) -> String {
+pub fn ca_key(directory: &str) -> String {
     let plain = directory.trim_start_matches("https://");
     plain.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect()
 }

@@ -3,12 +3,13 @@
 mod args;
 mod check;
 mod demo;
+mod import;
 mod man;
 mod output;
 mod run;
 mod workers;
 
-use args::{Arguments, Command, ConfigArguments, ConfigCommand, WorkersCommand};
+use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, WorkersCommand};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,9 +54,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 })
             }
         }
-        Command::Certs { command: args::CertsCommand::Root { config } } => {
-            with_config(&config, |config| run::root(&config))
+        Command::Certs { command: CertsCommand::Import(import) } => {
+            with_config(&import.config, |config| import::import(&import, &config))
         }
+        Command::Certs { command: CertsCommand::Root { config } } => with_config(&config, |config| run::root(&config)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vestibule", &mut script);

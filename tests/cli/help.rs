@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["run"],
     &["demo"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["workers"],
     &["workers", "show"],
     &["certs"],
+    &["certs", "import"],
     &["certs", "root"],
     &["completion"],
     &["man"],
@@ -75,6 +76,8 @@ fn usage_errors() {
         &["config"],
         &["workers"],
         &["certs"],
+        &["certs", "import", "certbot"],
+        &["certs", "import", "lego", "/etc/lego"],
         &["completion"],
         &["completion", "cmd.exe"],
     ] {

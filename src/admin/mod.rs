@@ -1,0 +1,3 @@
+//! What an operator does beside serving.
+
+pub mod import;
