@@ -66,6 +66,7 @@ fn table(plan: &Plan, more: &[Row]) -> String {
         let verdict = match verdict {
             Verdict::Taken => "taken",
             Verdict::Kept => "kept",
+            Verdict::Note => "note",
             Verdict::Skipped => "skipped",
             Verdict::Missing => "MISSING",
             Verdict::Failed => "FAILED",

@@ -30,6 +30,8 @@ pub enum Verdict {
     Taken,
     /// What the state directory has is as good or better.
     Kept,
+    /// Something to know.
+    Note,
     /// It is left out for a reason that is no fault.
     Skipped,
     /// The configuration asks for it, and it was not found whole.

@@ -59,6 +59,9 @@ pub enum Unwritten {
 /// Carries out a plan, and gives what is written to the owner of the state directory. Returns what the
 /// operator still has to know.
 pub async fn write(plan: &Plan, state: &Path) -> Result<Vec<Row>, Unwritten> {
+    if plan.writes.is_empty() && plan.kept.is_empty() {
+        return Ok(Vec::new());
+    }
     let stays = |source| Unwritten::Owner { path: state.display().to_string(), source };
     let before = owner::of(state).map_err(stays)?;
     // Found before they are made, because they are made for root alone.
@@ -93,7 +96,7 @@ fn belongs_to_root(owner: Option<Owner>, state: &Path) -> Option<Row> {
     let foreign = owner::is_root() && owner.is_none_or(Owner::is_root);
     let shown = state.display();
     foreign.then(|| Row {
-        verdict: Verdict::Skipped,
+        verdict: Verdict::Note,
         what: shown.to_string(),
         detail: format!(
             "it belongs to root; if vestibule runs as another user (the systemd unit's is vestibule), \
