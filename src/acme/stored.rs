@@ -7,7 +7,7 @@ use crate::certs::certificate::InvalidCertificate;
 use crate::matrix::HostPattern;
 
 /// The line before the PEM in a stored certificate: whose it is, so that a change of the CA is one.
-const CA_LINE: &str = "ca: ";
+pub const CA_LINE: &str = "ca: ";
 
 /// A stored certificate.
 pub(super) struct Stored {
