@@ -1,4 +1,4 @@
-//! Names to addresses and SRV records, with an outcome that tells "there is none" from "nobody
+//! Names to addresses, SRV records and zones, with an outcome that tells "there is none" from "nobody
 //! answered": the check's whole advice hangs on that difference.
 //!
 //! The resolver behind it is hickory's. Two things are done here and not there: the hosts file and
@@ -6,7 +6,9 @@
 //! families; and a machine without any name server still gets a [`Resolver`], which then knows
 //! those two sources only.
 
+pub mod direct;
 mod records;
+mod zones;
 
 pub use records::{Addresses, Answer, Failure, FailureKind, Outcome, Source, SrvRecord};
 
