@@ -5,6 +5,7 @@
 //! instant-acme's; all it needs around it stays inside this module.
 
 mod account;
+pub mod dns01;
 mod http;
 mod ledger;
 mod order;
