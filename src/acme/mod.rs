@@ -17,12 +17,14 @@ use crate::certs::keyring::Slot;
 use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::{Acme, CertificateOrder, Challenge};
+use crate::dns::Resolver;
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use account::Accounts;
+use dns01::Dns01;
 use http::Wire;
 use ledger::Ledger;
-use order::{OrderError, Outcome};
+use order::{Answers, OrderError, Outcome};
 use plan::{Reason, plan};
 use rustls::RootCertStore;
 use std::rc::Rc;
@@ -69,6 +71,7 @@ pub struct Manager {
     accounts: Accounts,
     ca: String,
     permits: Semaphore,
+    dns01: Option<Dns01>,
 }
 
 impl Manager {
@@ -82,7 +85,9 @@ impl Manager {
         let wire = Wire::new(roots)?;
         let ca = ca_key(&settings.directory);
         let accounts = Accounts::new(wire, parts.store.clone(), &settings.directory, &ca, email);
-        Ok(Self { parts, settings: settings.clone(), accounts, ca, permits: Semaphore::new(PARALLEL_ORDERS) })
+        let dns01 = settings.dns.as_ref();
+        let dns01 = dns01.map(|dns| Dns01::new(dns, Resolver::from_system(), parts.clock.clone()));
+        Ok(Self { parts, settings: settings.clone(), accounts, ca, permits: Semaphore::new(PARALLEL_ORDERS), dns01 })
     }
 
     /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
@@ -301,7 +306,8 @@ impl Manager {
     async fn order(&self, names: &[HostPattern], challenge: Challenge) -> Result<Outcome, OrderError> {
         let account = self.accounts.get().await?;
         let profile = self.settings.profile.as_deref();
-        order::order(&account, names, challenge, profile, &self.parts.challenges, &self.parts.clock).await
+        let answers = Answers { challenges: &self.parts.challenges, dns01: self.dns01.as_ref() };
+        order::order(&account, names, challenge, profile, answers, &self.parts.clock).await
     }
 
     async fn save(&self, ledger: &Ledger, first: &HostPattern) -> Result<(), Attempt> {

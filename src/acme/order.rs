@@ -1,6 +1,7 @@
 //! One order: authorise every name with one challenge type, finalise, fetch, prove.
 
 use super::account::AccountError;
+use super::dns01::{Dns01, Dns01Error, OpenRecord};
 use super::http::{Refusal, WireError, is_bad_nonce};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::challenges::OpenChallenge;
@@ -75,9 +76,15 @@ impl OrderError {
 }
 
 impl OrderError {
-    /// Whether the CA was not reached, so that nothing counts against its limits.
+    /// Whether the CA was not reached or not told to look, so that nothing counts against its limits.
     pub(super) fn cost_nothing(&self) -> bool {
-        matches!(self, Self::Step { source, .. } if source.is::<WireError>())
+        matches!(self, Self::Step { source, .. } if source.is::<WireError>() || source.is::<Dns01Error>())
+    }
+}
+
+impl From<Dns01Error> for OrderError {
+    fn from(error: Dns01Error) -> Self {
+        Self::Step { step: "publishing a DNS record", source: Box::new(error), retry_after: None }
     }
 }
 
@@ -131,29 +138,56 @@ pub(super) fn explain(step: &'static str, error: Error) -> OrderError {
     OrderError::Step { step, source, retry_after }
 }
 
+/// Where challenges are answered from.
+#[derive(Clone, Copy)]
+pub(super) struct Answers<'a> {
+    pub challenges: &'a Challenges,
+    pub dns01: Option<&'a Dns01>,
+}
+
+/// A challenge that is answered as long as this is kept.
+enum Open {
+    Here { _challenge: OpenChallenge },
+    InDns(OpenRecord),
+}
+
+impl Open {
+    async fn close(all: Vec<Self>) {
+        for open in all {
+            if let Self::InDns(record) = open {
+                record.close().await;
+            }
+        }
+    }
+}
+
 /// Takes one order from beginning to end.
 pub(super) async fn order(
     account: &Account,
     names: &[HostPattern],
     challenge: Challenge,
     profile: Option<&str>,
-    challenges: &Challenges,
+    answers: Answers<'_>,
     clock: &Clock,
 ) -> Result<Outcome, OrderError> {
     let identifiers: Vec<_> = names.iter().map(identifier).collect();
     let new = profile.iter().fold(NewOrder::new(&identifiers), |order, profile| order.profile(profile));
     let placed = again(async || account.new_order(&new).await).await;
     let mut order = placed.map_err(|error| explain("placing the order", error))?;
-    let open = authorise(&mut order, names, challenge, challenges).await?;
-    let ready = look_again(async || order.poll_ready(&POLL).await).await;
-    match ready {
-        Ok(OrderStatus::Ready | OrderStatus::Valid) => {}
-        Ok(_) => return Err(validation_error(&mut order, names, None).await),
-        Err(error @ Error::Timeout(_)) => return Err(explain("waiting for validation", error)),
-        Err(error) => return Err(validation_error(&mut order, names, Some(error)).await),
-    }
-    // Held until here: while one name has failed, the CA may still be asking for another.
-    drop(open);
+    // Held until the CA has judged: while one name has failed, it may still be asking for another.
+    let mut open = Vec::new();
+    let validated = async {
+        authorise(&mut order, names, challenge, answers, &mut open).await?;
+        match look_again(async || order.poll_ready(&POLL).await).await {
+            Ok(OrderStatus::Ready | OrderStatus::Valid) => Ok(()),
+            Ok(_) => Err(validation_error(&mut order, names, None).await),
+            Err(error @ Error::Timeout(_)) => Err(explain("waiting for validation", error)),
+            Err(error) => Err(validation_error(&mut order, names, Some(error)).await),
+        }
+    };
+    let validated = validated.await;
+    Open::close(open).await;
+    validated?;
     let (key, request) = signing_request(names)?;
     let finalised = again(async || order.finalize_csr(&request).await).await;
     finalised.map_err(|error| explain("finalising the order", error))?;
@@ -175,15 +209,15 @@ async fn authorise(
     order: &mut Order,
     names: &[HostPattern],
     challenge: Challenge,
-    challenges: &Challenges,
-) -> Result<Vec<OpenChallenge>, OrderError> {
+    answers: Answers<'_>,
+    open: &mut Vec<Open>,
+) -> Result<(), OrderError> {
     const STEP: &str = "authorising a name";
     let kind = match challenge {
         Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
         Challenge::Http01 => ChallengeType::Http01,
         Challenge::Dns01 => ChallengeType::Dns01,
     };
-    let mut open = Vec::new();
     let mut announced = Vec::new();
     // The library's iterator skips the entry that failed, so a bad nonce starts it again.
     let mut tries = 0;
@@ -209,34 +243,39 @@ async fn authorise(
                 let reason = format!("the CA does not offer {} for this name", challenge.as_str());
                 return Err(OrderError::Validation { failed, reason });
             };
-            open.push(open_challenge(&handle, challenge, &name, challenges)?);
+            open.push(open_challenge(&handle, challenge, &name, answers).await?);
             if handle.status == ChallengeStatus::Pending {
                 again(async || handle.set_ready().await).await.map_err(|error| explain(STEP, error))?;
             }
             announced.push(name);
         }
-        return Ok(open);
+        return Ok(());
     }
 }
 
-fn open_challenge(
+async fn open_challenge(
     handle: &ChallengeHandle<'_>,
     challenge: Challenge,
     name: &str,
-    challenges: &Challenges,
-) -> Result<OpenChallenge, OrderError> {
+    Answers { challenges, dns01 }: Answers<'_>,
+) -> Result<Open, OrderError> {
     let authorization = handle.key_authorization();
-    Ok(match challenge {
+    let challenge = match challenge {
         Challenge::Http01 => challenges.open_http(&handle.token, authorization.as_str()),
         Challenge::TlsAlpn01 => {
             let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
             challenges.open_tls(name, Arc::new(certificate))
         }
         Challenge::Dns01 => {
-            let reason = "nobody here writes DNS records yet".to_owned();
-            return Err(OrderError::Validation { failed: Vec::new(), reason });
+            let Some(dns01) = dns01 else {
+                let reason = "nobody here writes DNS records; set [acme.dns]".to_owned();
+                return Err(OrderError::Validation { failed: Vec::new(), reason });
+            };
+            let identifier = name.strip_prefix("*.").unwrap_or(name);
+            return Ok(Open::InDns(dns01.open(identifier, &authorization.dns_value()).await?));
         }
-    })
+    };
+    Ok(Open::Here { _challenge: challenge })
 }
 
 /// The certificate of TLS-ALPN-01 (RFC 8737 §3): one name, and the digest in a critical extension.
