@@ -1,5 +1,6 @@
 //! Certificates ordered from a real ACME server, on the ports of the real ones, in a sandbox of each test's own.
 
+mod dns;
 mod failover;
 mod issue;
 mod restart;

@@ -34,6 +34,9 @@ needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
 needs pebble pebble
+needs bind9 named                    # a service too, which begins to run as soon as it is installed
+needs bind9-utils tsig-keygen
+needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
 needs mount mount
