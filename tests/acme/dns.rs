@@ -123,6 +123,7 @@ impl Zones {
 fn a_wildcard_is_issued_through_a_lagging_secondary() {
     sandbox::run(module_path!(), "a_wildcard_is_issued_through_a_lagging_secondary", &[], LIMIT, || {
         let mut zones = Zones::new();
+        fs::set_permissions(&zones.key_file, fs::Permissions::from_mode(0o644)).expect("a file of ours");
         let wildcards = "wildcards = [\"*.a.test\"]";
         let mut vestibule = zones.vestibule("state", wildcards, &zones.updates(&zones.key_file), HUB);
         let mode = vestibule.process().wait_for_line("open to every user of this machine", SOON);
