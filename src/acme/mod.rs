@@ -10,6 +10,7 @@ pub mod ask;
 mod ca;
 pub mod caa;
 mod directory;
+pub mod dns01;
 pub mod ledger;
 mod manager;
 mod order;

@@ -10,6 +10,7 @@ use crate::certs::watch::{self, Watch};
 use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
+use crate::dns::Resolver;
 use crate::matrix::HostPattern;
 use crate::net::roots;
 use crate::proxy::{Serving, Shared};
@@ -108,8 +109,14 @@ impl Certificates {
                 Prepared::Internal(Box::new(Authority::load_or_make(&store, names, &clock).await?))
             }
             Issuer::Acme => {
-                let parts =
-                    Parts { store, published: Arc::clone(&published), challenges, clock: clock.clone(), random };
+                let parts = Parts {
+                    store,
+                    published: Arc::clone(&published),
+                    challenges,
+                    clock: clock.clone(),
+                    resolver: Resolver::from_system(),
+                    random,
+                };
                 let transport = |ca: &AcmeCa| -> Result<Arc<dyn Transport>, StartError> {
                     Ok(Arc::new(Https::new(acme_roots(ca)?)?))
                 };

@@ -270,7 +270,7 @@ impl Ledger {
         let (delay, hold) = match &event.outcome {
             Outcome::Issued { .. } => return None,
             Outcome::Failed { kind: FailureKind::Paused { link }, .. } => (PAUSED, Hold::Paused { link: link.clone() }),
-            Outcome::Failed { kind: FailureKind::Unreachable, .. } => {
+            Outcome::Failed { kind: FailureKind::Unreachable | FailureKind::Local, .. } => {
                 (seconds(UNREACHABLE, self.outages), Hold::BackOff { failures: self.outages })
             }
             Outcome::Failed { kind: FailureKind::Unavailable, .. } => {

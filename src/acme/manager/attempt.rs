@@ -147,7 +147,7 @@ impl Keeper {
             Err(error) => return Ok(Some(Ended::Failed(error))),
         };
         let exempt = placed.pending.exempt;
-        let completed = match placed.authorise(&self.names, challenge, &self.manager.parts.challenges, &wire).await {
+        let completed = match placed.authorise(&self.names, challenge, &self.manager.answers, &wire).await {
             Ok(()) => {
                 // From here on a certificate may exist that nobody heard of.
                 ledger.finalising();
@@ -235,6 +235,7 @@ pub(super) fn failure(error: &OrderError, challenge: Option<Challenge>, now: Tim
         OrderError::GivenUp { kind, detail, .. } => FailureKind::from_problem(403, kind.as_deref(), detail),
         OrderError::Unfinished { .. } => FailureKind::Unavailable,
         OrderError::Unproved(_) => FailureKind::Unproved,
+        OrderError::Dns(_) | OrderError::NoDns => FailureKind::Local,
         OrderError::Account(_) | OrderError::Profile(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
     };
     let identifiers = match error {

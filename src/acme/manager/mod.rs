@@ -10,6 +10,8 @@ mod suggestion;
 
 use super::ask::Asked;
 use super::ca::Ca;
+use super::dns01::Dns01;
+use super::order::Answers;
 use super::schedule::There;
 use super::stored::{self, Stored};
 use super::wire::Transport;
@@ -18,6 +20,7 @@ use crate::certs::store::StoreError;
 use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::{Acme, AcmeCa, CertificateOrder};
+use crate::dns::Resolver;
 use crate::matrix::HostPattern;
 use crate::telemetry::complaint::Complaint;
 use crate::telemetry::log::Chain;
@@ -45,6 +48,8 @@ pub struct Parts {
     pub challenges: Challenges,
     /// The time.
     pub clock: Clock,
+    /// DNS.
+    pub resolver: Resolver,
     /// Random numbers, for a moment in a CA's window.
     pub random: fn() -> u64,
 }
@@ -78,6 +83,7 @@ pub struct Manager {
     cas: Vec<Ca>,
     /// The rehearsal stage of each CA that has one.
     stages: Vec<Option<Ca>>,
+    answers: Answers,
     permits: Semaphore,
     clock_complaint: Complaint,
 }
@@ -103,8 +109,12 @@ impl Manager {
                     .map(|staging| ca(&AcmeCa { directory: staging.clone(), staging: None, ..authority.clone() })),
             );
         }
+        let dns01 =
+            settings.dns.as_ref().map(|provider| Dns01::new(provider, parts.resolver.clone(), parts.clock.clone()));
+        let answers = Answers { challenges: parts.challenges.clone(), dns01 };
         Ok(Self {
             parts,
+            answers,
             settings: settings.clone(),
             cas,
             stages,
