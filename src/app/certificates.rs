@@ -7,7 +7,7 @@ use crate::acme::{Https, Kept, Manager, Parts, Transport};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::watch::{self, Watch};
-use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
+use crate::certs::{Certificate, Challenges, Keyring, Published, StateLock, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
 use crate::matrix::HostPattern;
@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 
 /// How often the internal CA looks whether a certificate is due. Lifetimes are days.
 const INTERNAL_TICK: Duration = Duration::from_secs(600);
+
+/// After a state directory that could not be locked.
+const LOCK_RETRY: Duration = Duration::from_secs(60);
 
 /// What became of one pair of the operator's files.
 #[derive(Debug)]
@@ -153,7 +156,7 @@ impl Certificates {
 
     /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
     /// Never returns.
-    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>, keeping: Keeping) {
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>, keeping: Keeping) {
         let watch = self.watch.take();
         let watch = async move {
             if let Some(watch) = watch {
@@ -168,7 +171,11 @@ impl Certificates {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept, asked, keeping == Keeping::Always), watch, self.follow());
+                let order = async {
+                    let _lock = self.lock(&mut asked).await;
+                    manager.run(kept, asked, keeping == Keeping::Always).await;
+                };
+                tokio::join!(order, watch, self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
@@ -176,6 +183,40 @@ impl Certificates {
             }
             Prepared::Files => {
                 tokio::join!(watch, self.follow());
+            }
+        }
+    }
+
+    /// Waits until no other process orders with this state directory, and tells whoever asks meanwhile.
+    async fn lock(&self, asked: &mut mpsc::Receiver<Asked>) -> StateLock {
+        let state_dir = &self.config.state_dir;
+        let waiting = async {
+            match StateLock::try_take(state_dir) {
+                Ok(Some(lock)) => return lock,
+                Ok(None) => {
+                    tracing::warn!(state_dir = %state_dir.display(), "another process orders with this state directory; until it ends, nothing is ordered here");
+                }
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "the state directory cannot be locked; nothing is ordered meanwhile")
+                }
+            }
+            loop {
+                match StateLock::wait(state_dir).await {
+                    Ok(lock) => return lock,
+                    Err(_) => tokio::time::sleep(LOCK_RETRY).await,
+                }
+            }
+        };
+        tokio::pin!(waiting);
+        loop {
+            tokio::select! {
+                // A lock that is free is taken before anybody is turned away.
+                biased;
+                lock = &mut waiting => return lock,
+                Some(asked) = asked.recv() => {
+                    asked.line(format!("another process orders with {}, or it cannot be locked; the log says more", state_dir.display()));
+                    asked.finish(false);
+                }
             }
         }
     }

@@ -133,7 +133,7 @@ fn assert_kept_private(scene: &Scene) {
         }
     });
     files.sort();
-    assert_eq!(files.len(), 3, "account, record of orders, certificate: {files:?}");
+    assert_eq!(files.len(), 4, "account, record of orders, certificate, lock: {files:?}");
     let stored = fs::read_to_string(scene.certificate_file()).expect("the stored certificate");
     let count = |what: &str| stored.matches(what).count();
     assert_eq!((count("BEGIN PRIVATE KEY"), count("BEGIN CERTIFICATE")), (1, 2), "key, leaf, intermediate");
