@@ -167,7 +167,7 @@ impl Certificates {
         match issuer {
             Prepared::Acme(manager, kept) => {
                 for order in &self.orders {
-                    if !order.names.iter().all(|name| self.published.includes(name)) {
+                    if keeping == Keeping::Always && !order.names.iter().all(|name| self.published.includes(name)) {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
