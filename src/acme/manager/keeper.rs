@@ -49,15 +49,15 @@ impl Keeper {
         Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
     }
 
-    /// Never returns. Without `unasked`, only what people ask for is done.
+    /// Does not return. Without `unasked`, only what people ask for is done.
     pub(super) async fn keep(mut self, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
         // Whatever was published before: another process may have had the state directory since.
         self.current = self.load().await;
-        while !unasked {
-            match jobs.recv().await {
-                Some(job) => self.serve(job).await,
-                None => std::future::pending().await,
+        if !unasked {
+            while let Some(job) = jobs.recv().await {
+                self.serve(job).await;
             }
+            return;
         }
         loop {
             let wait = match self.turn().await {
