@@ -115,7 +115,7 @@ impl Certificates {
                     challenges,
                     clock: clock.clone(),
                     resolver: Resolver::from_system(),
-                    random,
+                    random: Arc::new(random),
                 };
                 let transport = |ca: &AcmeCa| -> Result<Arc<dyn Transport>, StartError> {
                     Ok(Arc::new(Https::new(acme_roots(ca)?)?))

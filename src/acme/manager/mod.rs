@@ -51,7 +51,7 @@ pub struct Parts {
     /// DNS.
     pub resolver: Resolver,
     /// Random numbers, for a moment in a CA's window.
-    pub random: fn() -> u64,
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// A set of names whose certificate is kept valid.
