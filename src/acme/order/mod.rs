@@ -195,9 +195,13 @@ impl Placed {
             if arrived {
                 return Ok(());
             }
-            if refused || looked.is_err() || tries >= FINALISATIONS {
+            let asked_to_wait = refusal(&error).and_then(|refusal| refusal.retry_after);
+            let wait = asked_to_wait.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+            let patient = wait.is_none_or(|wait| wait <= PATIENCE);
+            if refused || looked.is_err() || tries >= FINALISATIONS || !patient {
                 return Err(explain(STEP, error));
             }
+            tokio::time::sleep(wait.unwrap_or_default()).await;
         }
     }
 
