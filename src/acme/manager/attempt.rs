@@ -2,6 +2,7 @@
 //! attempt failed, and an order per challenge type until one works or the record says stop.
 
 use super::keeper::{Failed, Keeper, LONGEST_SLEEP, STORE_RETRY, seconds};
+use super::passable::PREFLIGHT_RETRY;
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
@@ -43,7 +44,7 @@ impl Keeper {
             }
         }
         let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
-        let challenges = manager.settings.challenges.clone();
+        let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
