@@ -129,7 +129,7 @@ impl Certificates {
                     clock: clock.clone(),
                     resolver,
                     preflight: Some(preflight),
-                    random,
+                    random: Arc::new(random),
                 };
                 let transport = |ca: &AcmeCa| -> Result<Arc<dyn Transport>, StartError> {
                     Ok(Arc::new(Https::new(acme_roots(ca)?)?))

@@ -15,13 +15,18 @@ use crate::telemetry::log::Chain;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
-/// sleep past a renewal. Let's Encrypt's narrowest window is three hours wide.
+/// A long sleep is taken in pieces, between which the clock is looked at: a machine that was
+/// suspended, or whose clock was set, must not sleep past a renewal. Let's Encrypt's narrowest
+/// window is three hours wide.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// By so many seconds a clock may move while it is put right little by little. What is more wakes.
+const CLOCK_STEP: i64 = 60;
 
 /// Between two attempts whatever the plan says: a slip in it must not turn in circles.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +66,9 @@ impl Keeper {
         }
         loop {
             let wait = match self.turn().await {
-                Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                // A time that is in doubt is heard again soon.
+                Ok(wait) if self.manager.clocks_differ() => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                Ok(wait) => wait.max(SHORTEST_PAUSE),
                 Err(Failed::Ledger(error)) => {
                     // Without the record of earlier failures, ordering could break the CA's limits.
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the record of orders cannot be read");
@@ -73,8 +80,26 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.sleep(wait) => {}
                 Some(job) = jobs.recv() => self.serve(job).await,
+            }
+        }
+    }
+
+    /// Sleeps for so long, or until the clock is set.
+    async fn sleep(&self, wait: Duration) {
+        let clock = &self.manager.parts.clock;
+        let (begin, shown) = (Instant::now(), clock.now());
+        loop {
+            let left = wait.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            let passed = i64::try_from(begin.elapsed().as_secs()).unwrap_or(i64::MAX);
+            if clock.now().since(shown.plus(passed)).abs() > CLOCK_STEP {
+                tracing::debug!(names = %self.shown(), "the clock was set; the renewal is planned anew");
+                return;
             }
         }
     }

@@ -7,7 +7,7 @@ mod pending;
 mod prove;
 
 pub(super) use answers::Answers;
-pub(super) use error::{OrderError, again, explain};
+pub(super) use error::{OrderError, again, explain, refusal};
 pub(super) use pending::Pending;
 
 use super::wire::Wire;
@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
 use answers::Open;
-use error::{look_again, refusal};
+use error::look_again;
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::borrow::Cow;
@@ -195,9 +195,13 @@ impl Placed {
             if arrived {
                 return Ok(());
             }
-            if refused || looked.is_err() || tries >= FINALISATIONS {
+            let asked_to_wait = refusal(&error).and_then(|refusal| refusal.retry_after);
+            let wait = asked_to_wait.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+            let patient = wait.is_none_or(|wait| wait <= PATIENCE);
+            if refused || looked.is_err() || tries >= FINALISATIONS || !patient {
                 return Err(explain(STEP, error));
             }
+            tokio::time::sleep(wait.unwrap_or_default()).await;
         }
     }
 
