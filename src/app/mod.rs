@@ -32,6 +32,7 @@ use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
+use crate::probe::OwnListeners;
 use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
@@ -149,8 +150,13 @@ impl App {
             connections: Arc::new(Connections::new(most)),
             workers: Workers::planned(),
         });
+        let own = OwnListeners {
+            listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
+            proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
+        };
         let certificates =
-            Certificates::prepare(&config, store.clone(), challenges, Tickets::new()?, &shared, clock.clone()).await?;
+            Certificates::prepare(&config, own, store.clone(), challenges, Tickets::new()?, &shared, clock.clone())
+                .await?;
         let unit_status = Rc::new(UnitStatus::default());
         let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);

@@ -38,6 +38,9 @@ needs pebble pebble
 # In Debian these two are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
 needs certbot certbot
+needs bind9 named                    # a service too, which begins to run as soon as it is installed
+needs bind9-utils tsig-keygen
+needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
 needs mount mount

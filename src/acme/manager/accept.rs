@@ -41,7 +41,8 @@ impl Keeper {
         if let Err(error) = &saved {
             tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
         }
-        manager.parts.published.publish(Slot::Issued(self.first.to_string()), certificate);
+        manager.parts.published.publish(Slot::Issued(self.first.to_string()), Arc::clone(&certificate));
+        self.look_at_listeners(&certificate.facts().serial).await;
         self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await?;
         Ok(saved?)
     }

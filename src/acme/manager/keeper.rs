@@ -2,8 +2,9 @@
 
 use super::accept::Unsaved;
 use super::job::Job;
+use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
@@ -36,6 +37,8 @@ pub(super) struct Keeper {
     pub(super) unsaved: Option<Unsaved>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
+    /// Since when pre-flight has kept orders back, and what it said.
+    pub(super) blocked: Option<Blocked>,
     /// What was last told to be waited for.
     told: Option<Timestamp>,
 }
@@ -43,15 +46,13 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, told: None })
+        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
     }
 
     /// Never returns. Without `unasked`, only what people ask for is done.
-    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
-        self.current = match stored {
-            Some(current) => current,
-            None => self.load().await,
-        };
+    pub(super) async fn keep(mut self, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
+        // Whatever was published before: another process may have had the state directory since.
+        self.current = self.load().await;
         while !unasked {
             match jobs.recv().await {
                 Some(job) => self.serve(job).await,
@@ -144,11 +145,27 @@ impl Keeper {
         Schedule { names: &self.names, there: self.current.as_ref().map(Current::there), ledgers }
     }
 
-    /// The record at each CA.
+    /// The record at each CA. One that cannot be understood is set aside for a person, and a new one
+    /// begun that has nothing left to spend: what the old one knew, nobody may spend twice.
     pub(super) async fn ledgers(&self) -> Result<Vec<Ledger>, Failed> {
+        let store = &self.manager.parts.store;
         let mut ledgers = Vec::new();
         for ca in &self.manager.cas {
-            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first, self.now()).await?);
+            let now = self.now();
+            ledgers.push(match Ledger::load(store, &ca.key, &self.first, now).await {
+                Err(error @ LedgerError::Damaged { .. }) => {
+                    let ledger = Ledger::spent(now, &self.names);
+                    let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
+                    tracing::error!(
+                        names = %self.shown(), error = %Chain(&error), %next_attempt,
+                        "the record of orders cannot be read; it is set aside, and nothing is ordered for a week"
+                    );
+                    store.set_aside(&ledger::key(&ca.key, &self.first)).await?;
+                    self.save(ca, &ledger).await?;
+                    ledger
+                }
+                loaded => loaded?,
+            });
         }
         Ok(ledgers)
     }
@@ -182,5 +199,5 @@ pub(super) enum Failed {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Ledger(#[from] ledger::LedgerError),
+    Ledger(#[from] LedgerError),
 }

@@ -1,18 +1,21 @@
 //! One order at a CA: placed, or taken up again; authorised, finalised once, fetched, proved.
 
+mod answers;
 mod authorise;
 mod error;
 mod pending;
 mod prove;
 
+pub(super) use answers::Answers;
 pub(super) use error::{OrderError, again, explain};
 pub(super) use pending::Pending;
 
 use super::wire::Wire;
-use crate::certs::{Certificate, Challenges};
+use crate::certs::Certificate;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
+use answers::Open;
 use error::{look_again, refusal};
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -112,16 +115,21 @@ impl Placed {
         &mut self,
         names: &[HostPattern],
         challenge: Challenge,
-        challenges: &Challenges,
+        answers: &Answers,
         wire: &Wire,
     ) -> Result<(), OrderError> {
-        if self.order.state().status == OrderStatus::Pending {
-            let open = authorise::authorise(&mut self.order, names, challenge, challenges).await?;
-            self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await?;
-            // Held until here: while one name has failed, the CA may still be asking for another.
-            drop(open);
+        if self.order.state().status != OrderStatus::Pending {
+            return Ok(());
         }
-        Ok(())
+        let mut open = Vec::new();
+        let authorised = async {
+            authorise::authorise(&mut self.order, names, challenge, answers, &mut open).await?;
+            self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await
+        };
+        let authorised = authorised.await;
+        // Held until here: while one name has failed, the CA may still be asking for another.
+        Open::close(open).await;
+        authorised
     }
 
     /// Takes an authorised order to its end, from wherever it stands.
