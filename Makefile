@@ -22,7 +22,7 @@ lint: ## format, clippy, documentation, dependencies, systemd units
 fuzz: ## coverage-guided fuzzing, SECONDS (600) for each target; what is new stays in fuzz/corpus
 	bash fuzz/run $(or $(SECONDS),600)
 
-release-check: setup ## the gate, then what takes longer: ten million requests against hyper, the optimised build, the Synapse pair ten times, five restarts
+release-check: setup ## the gate, then what takes longer: ten million requests against hyper, the optimised build, the Synapse pair ten times, five restarts, 200 kills
 	bash .ci/run
 	cd fuzz && REQUESTS=10000000 ANSWERS=1000000 cargo test --locked --release --test differential -- --nocapture
 	cargo test --locked --release
@@ -31,3 +31,4 @@ release-check: setup ## the gate, then what takes longer: ten million requests a
 	    cargo test --locked --release --test integration -- --exact peers::synapse_pair::synapse_pair || exit 1; \
 	done
 	RESTARTS_UNDER_LOAD=5 cargo test --locked --release --test integration -- --exact --nocapture peers::restarts::restarts
+	KILLS=200 cargo test --locked --release --test integration -- --exact --nocapture survival::kills::killed_at_any_moment_it_serves_the_old_or_the_new
