@@ -8,11 +8,15 @@ use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
+use crate::certs::Certificate;
+use crate::certs::expiry::{Rung, rung};
+use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -134,6 +138,9 @@ impl Keeper {
         if std::mem::take(&mut self.fresh) {
             self.tidy(now, &due, &mut step).await?;
         }
+        if self.is_left_to_files(now) {
+            return Ok(LONGEST_SLEEP);
+        }
         let wait = step.at.since(now);
         if wait > 0 {
             self.tell_wait(&step);
@@ -197,6 +204,20 @@ impl Keeper {
 
     pub(super) fn jitter(&self) -> u16 {
         jitter(&self.names)
+    }
+
+    /// Whether the operator's files serve all these names by now, and with time to spare: a pair that
+    /// could not be used at the start has been mended.
+    fn is_left_to_files(&self, now: Timestamp) -> bool {
+        let published = self.manager.parts.published.subscribe();
+        let published = published.borrow();
+        let good = |(slot, certificate): (&Slot, &Arc<Certificate>)| {
+            let facts = certificate.facts();
+            let fine = rung(now, facts.not_before, facts.not_after) < Rung::Sixth && certificate.is_valid_at(now);
+            (matches!(slot, Slot::Files(_)) && fine).then(|| Arc::clone(certificate))
+        };
+        let good: Vec<_> = published.iter().filter_map(good).collect();
+        self.names.iter().all(|name| good.iter().any(|certificate| certificate.includes(name)))
     }
 
     /// Says once what is waited for.
