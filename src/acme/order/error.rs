@@ -105,6 +105,13 @@ pub(in crate::acme) fn refusal(error: &Error) -> Option<&Refusal> {
     }
 }
 
+/// How long the CA asked to wait; `None` when that is longer than an attempt lasts.
+pub(super) fn patience_for(error: &Error) -> Option<Duration> {
+    let seconds = refusal(error).and_then(|refusal| refusal.retry_after).unwrap_or(0);
+    let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    (wait <= super::PATIENCE).then_some(wait)
+}
+
 /// Repeats a call that ends in `badNonce`.
 pub(in crate::acme) async fn again<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut tries = 0;
