@@ -182,14 +182,15 @@ impl Placed {
     }
 
     /// Finalises, and never blindly twice: when the answer is lost, a look tells whether the
-    /// request arrived.
+    /// request arrived. A CA that refuses has answered; what it asks for then, this order waits for
+    /// like any other.
     async fn finalise(&mut self, request: &[u8]) -> Result<(), OrderError> {
         const STEP: &str = "finalising the order";
         let mut tries = 0;
         loop {
             tries += 1;
             let Err(error) = again(async || self.order.finalize_csr(request).await).await else { return Ok(()) };
-            let refused = refusal(&error).is_some_and(super::wire::Refusal::is_final);
+            let refused = refusal(&error).is_some();
             let looked = look_again(async || self.order.refresh().await.map(drop)).await;
             let arrived = looked.is_ok() && self.order.state().status != OrderStatus::Ready;
             if arrived {
