@@ -141,7 +141,9 @@ impl Placed {
         self.await_end_of(OrderStatus::Processing, "waiting for the certificate", names, wire).await?;
         let chain = look_again(async || self.order.certificate().await).await;
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
-        let chain = chain.ok_or(Error::Str("the CA gave no certificate"));
+        // Half a download says nothing about the certificate: the order is kept and asked again.
+        let chain = chain.filter(|chain| prove::is_chain(chain));
+        let chain = chain.ok_or(Error::Str("what came is no chain of certificates"));
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
         let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
         Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key) })
