@@ -7,7 +7,7 @@ mod pending;
 mod prove;
 
 pub(super) use answers::Answers;
-pub(super) use error::{OrderError, again, explain};
+pub(super) use error::{OrderError, again, explain, refusal};
 pub(super) use pending::Pending;
 
 use super::wire::Wire;
@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
 use answers::Open;
-use error::{look_again, refusal};
+use error::look_again;
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::borrow::Cow;
