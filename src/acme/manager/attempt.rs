@@ -70,7 +70,8 @@ impl Keeper {
             };
             tried.push(challenge);
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                None => {}
+                // Its challenge type has not been tried yet.
+                None => drop(tried.pop()),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
