@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | 9 | [`cli`] | arguments → command → exit status; the only place that prints |
 //! | 8 | [`app`] | the composition root: build, run, drain; owns every task; `demo` |
-//! | 7 | [`admin`] | the admin socket; what an operator sees of the running program: metrics, liveness, readiness |
+//! | 7 | [`admin`] | the admin socket; what an operator sees of the running program; taking over from other programs |
 //! | 6 | [`proxy`], [`check`], [`acme`] | the request path; the federation check; the certificate manager. They do not know each other |
 //! | 5 | [`tls`], [`upstream`], [`probe`] | the terminator; connections to homeservers; connections to ourselves |
 //! | 4 | [`certs`], [`dns`], [`net`], [`http1`] | certificates, keyring, store, open challenges; resolver; sockets and bounded exchanges; the strict HTTP/1.1 codec |

@@ -10,6 +10,7 @@ pub mod ask;
 mod ca;
 pub mod caa;
 mod directory;
+pub mod dns01;
 pub mod ledger;
 mod manager;
 mod order;
@@ -23,5 +24,5 @@ mod wire;
 
 pub use account::AccountError;
 pub use ca::ca_key;
-pub use manager::{Kept, Manager, Parts};
+pub use manager::{Manager, Parts};
 pub use wire::{CLOCK_TOLERANCE, Https, Transport, WireError};

@@ -133,11 +133,45 @@ pub(super) enum CertsCommand {
         #[command(flatten)]
         config: ConfigArguments,
     },
+    /// Take over certificates, keys and accounts of certbot or Caddy
+    ///
+    /// Reads the other program's folder, changes nothing in it, and writes what the configuration
+    /// asks for to the state directory, so that a migration orders nothing. What is there already
+    /// and is as good stays. Run it as root, who may read the keys, before vestibule starts;
+    /// what is written belongs to the owner of the state directory.
+    ///
+    /// Exit status: 0 every name has a certificate, 1 one is missing or something could not be
+    /// read, 64 usage or configuration error.
+    Import(ImportArguments),
     /// Print the internal CA's root certificate, for clients to install
     Root {
         #[command(flatten)]
         config: ConfigArguments,
     },
+}
+
+/// Arguments of `certs import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// The other program
+    #[arg(value_enum)]
+    pub program: ImportFrom,
+    /// certbot's configuration folder (/etc/letsencrypt), or Caddy's data folder
+    /// (/var/lib/caddy/.local/share/caddy)
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Say what would be taken, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// Whose folder is imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ImportFrom {
+    Certbot,
+    Caddy,
 }
 
 /// Where the configuration comes from. A flag beats the environment, which beats the file.

@@ -4,6 +4,7 @@ mod args;
 mod certs;
 mod check;
 mod demo;
+mod import;
 mod man;
 mod output;
 mod run;
@@ -60,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 with_config(&config, |config| certs::renew(config, names, force))
             }
             CertsCommand::Rehearse { names, config } => with_config(&config, |config| certs::rehearse(config, names)),
+            CertsCommand::Import(import) => with_config(&import.config, |config| import::import(&import, &config)),
             CertsCommand::Root { config } => with_config(&config, |config| run::root(&config)),
         },
         Command::Completion { shell } => {

@@ -2,6 +2,7 @@
 
 use super::NOT_OK;
 use super::output::{error, failure, line, print};
+use crate::acme::dns01;
 use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, control_plane, uncovered, unused_files};
 use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
@@ -67,6 +68,17 @@ pub(super) fn validate(config: &Config) -> u8 {
         if let Err(failed) = acme_roots(authority) {
             error(&failed);
             status = NOT_OK;
+        }
+    }
+    if config.tls.issuer == Issuer::Acme
+        && let Some(dns) = &config.acme.dns
+    {
+        match dns01::check(dns) {
+            Ok(doubts) => doubts.iter().for_each(|doubt| line(format!("warning: {doubt}"))),
+            Err(failed) => {
+                error(&Chain(&failed));
+                status = NOT_OK;
+            }
         }
     }
     for notice in &config.notices {

@@ -1,4 +1,4 @@
-//! Names to addresses, SRV and CAA records, with an outcome that tells "there is none" from "nobody
+//! Names to addresses, SRV and CAA records, and zones, with an outcome that tells "there is none" from "nobody
 //! answered": the check's whole advice hangs on that difference.
 //!
 //! The resolver behind it is hickory's. Two things are done here and not there: the hosts file and
@@ -7,7 +7,9 @@
 //! those two sources only.
 
 mod caa;
+pub mod direct;
 mod records;
+mod zones;
 
 pub use caa::{CaaIssuer, CaaProperty, CaaRecord, CaaSet};
 pub use records::{Addresses, Answer, Failure, FailureKind, Outcome, Source, SrvRecord};

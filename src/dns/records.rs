@@ -3,7 +3,7 @@
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -216,6 +216,17 @@ pub(super) fn srv(lookup: &Lookup) -> Outcome<Vec<SrvRecord>> {
         .collect();
     records.sort_by(|a, b| (a.priority, b.weight, &a.target).cmp(&(b.priority, a.weight, &b.target)));
     if records.is_empty() { Outcome::NoRecords } else { Outcome::Found(records) }
+}
+
+/// Whether a record of this kind stands at `name` itself.
+pub(super) fn owns(lookup: &Lookup, name: &str, kind: RecordType) -> bool {
+    lookup.answers().iter().any(|record| record.record_type() == kind && text(&record.name) == name)
+}
+
+/// The names in all records that `pick` takes.
+pub(super) fn names<'a>(lookup: &'a Lookup, pick: impl Fn(&'a RData) -> Option<&'a Name>) -> Outcome<Vec<String>> {
+    let names: Vec<_> = lookup.answers().iter().filter_map(|record| pick(&record.data)).map(text).collect();
+    if names.is_empty() { Outcome::NoRecords } else { Outcome::Found(names) }
 }
 
 /// A name as people write it; the root stays a dot.

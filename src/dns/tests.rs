@@ -2,7 +2,7 @@
 
 use super::*;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV};
 use hickory_resolver::proto::rr::{RData, Record};
 use hickory_resolver::proto::serialize::binary::{BinDecoder, Restrict};
 use tokio::net::UdpSocket;
@@ -81,6 +81,31 @@ async fn addresses_aliases_and_services_are_told_apart_from_absence_and_failure(
     let Outcome::Found(records) = resolver.srv("_matrix._tcp.example").await.outcome else { panic!("not found") };
     assert_eq!(records[0].target, ".");
     assert_eq!(resolver.srv("_matrix._tcp.other.example").await.outcome, Outcome::NoRecords);
+}
+
+#[tokio::test]
+async fn zones_their_servers_and_aliases() {
+    let name = |text: &str| Name::from_ascii(text).unwrap();
+    let soa = || RData::SOA(SOA::new(name("ns1.example."), name("root.example."), 1, 2, 3, 4, 5));
+    let (resolver, _server) = name_server(vec![
+        ("example.", soa()),
+        ("example.", RData::NS(NS(name("NS1.example.")))),
+        ("example.", RData::NS(NS(name("ns2.other.")))),
+        ("sub.example.", soa()),
+        ("_acme-challenge.example.", RData::CNAME(CNAME(name("a.sub.example.")))),
+        ("a.sub.example.", soa()),
+    ])
+    .await;
+    let found = |text: &str| Outcome::Found(text.to_owned());
+    assert_eq!(resolver.zone_of("x.y.Example").await, found("example"));
+    assert_eq!(resolver.zone_of("x.sub.example.").await, found("sub.example"));
+    assert_eq!(resolver.zone_of("_acme-challenge.example").await, found("example"), "an alias is in its own zone");
+    assert_eq!(resolver.zone_of("nowhere.test").await, Outcome::NoRecords);
+    assert!(matches!(resolver.zone_of("x.broken").await, Outcome::Failed(_)));
+    let servers = vec!["ns1.example".to_owned(), "ns2.other".to_owned()];
+    assert_eq!(resolver.name_servers("example").await, Outcome::Found(servers));
+    assert_eq!(resolver.alias("_acme-challenge.example").await, found("a.sub.example"));
+    assert_eq!(resolver.alias("example").await, Outcome::NoRecords);
 }
 
 #[tokio::test]

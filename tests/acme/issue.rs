@@ -121,9 +121,9 @@ fn certificate_of(name: &str) -> &str {
     name.strip_prefix("matrix.").unwrap_or(name)
 }
 
-/// Nobody but the owner gets at keys and accounts.
+/// Nobody but the owner gets at keys and accounts, of which there are these.
 #[track_caller]
-fn assert_kept_private(scene: &Scene) {
+pub(super) fn assert_modes(scene: &Scene) -> Vec<String> {
     let mut files = Vec::new();
     walk(&scene.state(), &mut |path| {
         let mode = path.metadata().expect("metadata").permissions().mode() & 0o7777;
@@ -133,13 +133,19 @@ fn assert_kept_private(scene: &Scene) {
         }
     });
     files.sort();
-    assert_eq!(files.len(), 3, "account, record of orders, certificate: {files:?}");
+    files
+}
+
+#[track_caller]
+fn assert_kept_private(scene: &Scene) {
+    let files = assert_modes(scene);
+    assert_eq!(files.len(), 4, "account, record of orders, certificate, lock: {files:?}");
     let stored = fs::read_to_string(scene.certificate_file()).expect("the stored certificate");
     let count = |what: &str| stored.matches(what).count();
     assert_eq!((count("BEGIN PRIVATE KEY"), count("BEGIN CERTIFICATE")), (1, 2), "key, leaf, intermediate");
 }
 
-fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
+pub(super) fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
     visit(folder);
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("an entry").path();

@@ -1,9 +1,11 @@
 //! Certificates ordered from a real ACME server, on the ports of the real ones, in a sandbox of each test's own.
 
 mod commands;
+mod dns;
 mod failover;
 mod faulty;
 mod faulty_server;
+mod import;
 mod issue;
 mod newer;
 mod preflight;

@@ -1,6 +1,7 @@
 //! Certificates that come without a CA in the network: the operator's own files, and the internal CA.
 
 mod files;
+mod import;
 mod internal;
 mod permissions;
 mod reload;

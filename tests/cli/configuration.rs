@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -209,6 +210,34 @@ fn validate_looks_at_keys_and_chains() {
         let output = validate(wrong);
         assert_eq!(output.status.code(), Some(1), "{}", wrong.display());
         assert!(complained(&output).contains("tls.certificates"), "{}", complained(&output));
+    }
+}
+
+#[test]
+fn validate_looks_at_what_writes_dns_records() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("tsig.key");
+    fs::write(&key, "key \"v\" { algorithm hmac-sha256; secret \"c2VjcmV0\"; };\n").expect("a writable folder");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a file of ours");
+    let validate = |dns: &str| {
+        let acme = "[acme]\nchallenges = [\"dns-01\"]\nwildcards = [\"*.example.com\"]";
+        Configured::with(&format!("server_name = \"hs.example.com\"\n{acme}\n[acme.dns]\n{dns}")).run(&["validate"])
+    };
+    let updates = |key: &str| format!("provider = \"rfc2136\"\nserver = \"192.0.2.1\"\nkey_file = \"{key}\"");
+    let output = validate(&updates(&key.display().to_string()));
+    assert!(output.status.success(), "{}", complained(&output));
+    assert!(printed(&output).contains("run: chmod o= /"), "{}", printed(&output));
+    for (dns, expected) in [
+        (updates("/etc/passwd"), "acme.dns.key_file /etc/passwd: there is no key in it; write what tsig-keygen prints"),
+        (updates("/nowhere/key"), "acme.dns.key_file /nowhere/key: No such file"),
+        (
+            "provider = \"exec\"\ncommand = [\"/nowhere/hook\"]".to_owned(),
+            "/nowhere/hook cannot be started; see that it is there and may be executed",
+        ),
+    ] {
+        let output = validate(&dns);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(complained(&output).contains(expected), "{}", complained(&output));
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["run"],
     &["demo"],
@@ -19,6 +19,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["certs", "list"],
     &["certs", "renew"],
     &["certs", "rehearse"],
+    &["certs", "import"],
     &["certs", "root"],
     &["completion"],
     &["man"],
@@ -80,6 +81,8 @@ fn usage_errors() {
         &["certs"],
         &["certs", "renew", "a b"],
         &["certs", "rehearse", "--force"],
+        &["certs", "import", "certbot"],
+        &["certs", "import", "lego", "/etc/lego"],
         &["completion"],
         &["completion", "cmd.exe"],
     ] {

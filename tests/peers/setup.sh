@@ -35,6 +35,12 @@ needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
 needs pebble pebble
+# In Debian these two are services as well, which begin to run as soon as they are installed.
+needs caddy caddy
+needs certbot certbot
+needs bind9 named                    # a service too, which begins to run as soon as it is installed
+needs bind9-utils tsig-keygen
+needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
 needs mount mount
@@ -48,7 +54,6 @@ for group in "$@"; do
         probes) # In Debian they are services too, which begin to run as soon as they are installed.
             needs nginx-light nginx
             needs haproxy haproxy
-            needs caddy caddy
             ;;
         fuzz) needs g++ g++ ;; # compiles libFuzzer
         *) die "unknown group: $group; known: probes fuzz" ;;

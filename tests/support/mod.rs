@@ -3,6 +3,7 @@
 //! Nothing here knows what is being tested. Every helper takes a deadline instead of a pause, and owns what it
 //! starts: dropping it ends the process and removes its files.
 
+pub mod bind;
 pub mod ca;
 pub mod curl;
 pub mod eventually;

@@ -17,6 +17,8 @@ pub struct OpensslCa {
 #[derive(Clone, Copy, Debug)]
 pub enum KeyKind {
     P256,
+    /// No browser offers it.
+    P521,
     Rsa2048,
 }
 
@@ -91,6 +93,7 @@ impl OpensslCa {
     fn key_arguments(&self, kind: KeyKind, name: &str) -> Vec<String> {
         let kind: &[&str] = match kind {
             KeyKind::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            KeyKind::P521 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
             KeyKind::Rsa2048 => &["-newkey", "rsa:2048"],
         };
         let kind = kind.iter().map(|word| (*word).to_owned());

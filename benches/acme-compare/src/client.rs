@@ -22,6 +22,7 @@ use vestibule::acme::{Https, Manager, Parts};
 use vestibule::certs::{Challenges, Published, Store};
 use vestibule::clock::Clock;
 use vestibule::config::Config;
+use vestibule::dns::Resolver;
 
 use crate::listener;
 use crate::shelf::Shelf;
@@ -155,7 +156,10 @@ impl Life {
             published: Arc::new(Published::default()),
             challenges: Challenges::default(),
             clock: Clock::System,
-            random: || 0,
+            resolver: Resolver::offline(),
+            // It keeps orders back that cannot succeed; here it is what happens at the CA that counts.
+            preflight: None,
+            random: Arc::new(|| 0),
         };
         let mut published = parts.published.subscribe();
         let resolver = Arc::new(Answers(parts.challenges.clone()));
@@ -168,9 +172,10 @@ impl Life {
             tokio::time::sleep(SETTLE).await;
         };
         let run = async {
-            let kept = manager.publish_stored(config.names.orders().to_vec()).await;
+            let orders = config.names.orders();
+            manager.publish_stored(orders, config.names.certificate_names()).await;
             let (_asks, asked) = mpsc::channel(1);
-            manager.run(kept, asked, true).await;
+            manager.run(orders.to_vec(), asked, true).await;
         };
         tokio::select! {
             () = listener::serve(&self.socket, resolver) => {}

@@ -49,6 +49,8 @@ pub enum FailureKind {
     Unreachable,
     /// What came is not a certificate for this key, these names, and now.
     Unproved,
+    /// This side could not do its part, and the CA was not told to look.
+    Local,
 }
 
 impl fmt::Display for FailureKind {
@@ -61,6 +63,7 @@ impl fmt::Display for FailureKind {
             Self::Unavailable => "the CA cannot work",
             Self::Unreachable => "the CA cannot be reached",
             Self::Unproved => "the CA's certificate is unusable",
+            Self::Local => "this side could not do its part",
         })
     }
 }
@@ -75,7 +78,7 @@ impl FailureKind {
     /// request's fault, the next CA's refusal costs an order and no failed validation.
     pub fn is_ca_side(&self) -> bool {
         match self {
-            Self::Validation => false,
+            Self::Validation | Self::Local => false,
             Self::Refused
             | Self::RateLimited
             | Self::Paused { .. }
@@ -87,7 +90,7 @@ impl FailureKind {
 
     /// Whether the CA was away, so that nothing was counted there.
     pub(super) fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable | Self::Unreachable)
+        matches!(self, Self::Unavailable | Self::Unreachable | Self::Local)
     }
 
     /// What an error answer means (RFC 8555 §6.7). `problem_type` is the whole URN.

@@ -2,6 +2,7 @@
 //! attempt failed, and an order per challenge type until one works or the record says stop.
 
 use super::keeper::{Failed, Keeper, LONGEST_SLEEP, STORE_RETRY, seconds};
+use super::passable::PREFLIGHT_RETRY;
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
@@ -43,7 +44,7 @@ impl Keeper {
             }
         }
         let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
-        let challenges = manager.settings.challenges.clone();
+        let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
@@ -147,7 +148,7 @@ impl Keeper {
             Err(error) => return Ok(Some(Ended::Failed(error))),
         };
         let exempt = placed.pending.exempt;
-        let completed = match placed.authorise(&self.names, challenge, &self.manager.parts.challenges, &wire).await {
+        let completed = match placed.authorise(&self.names, challenge, &self.manager.answers, &wire).await {
             Ok(()) => {
                 // From here on a certificate may exist that nobody heard of.
                 ledger.finalising();
@@ -235,6 +236,7 @@ pub(super) fn failure(error: &OrderError, challenge: Option<Challenge>, now: Tim
         OrderError::GivenUp { kind, detail, .. } => FailureKind::from_problem(403, kind.as_deref(), detail),
         OrderError::Unfinished { .. } => FailureKind::Unavailable,
         OrderError::Unproved(_) => FailureKind::Unproved,
+        OrderError::Dns(_) | OrderError::NoDns => FailureKind::Local,
         OrderError::Account(_) | OrderError::Profile(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
     };
     let identifiers = match error {

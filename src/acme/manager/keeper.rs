@@ -2,8 +2,9 @@
 
 use super::accept::Unsaved;
 use super::job::Job;
+use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
@@ -15,9 +16,11 @@ use crate::telemetry::log::Chain;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
-/// sleep past a renewal. Let's Encrypt's narrowest window is three hours wide.
+/// A long sleep is taken in pieces, between which the clock is looked at: a machine that was
+/// suspended, or whose clock was set, must not sleep past a renewal. Let's Encrypt's narrowest
+/// window is three hours wide.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
@@ -27,6 +30,9 @@ pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
 /// after this process should not leave handshakes refused for a minute.
 const LOAD_RETRY: Ladder =
     Ladder::new(&[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), STORE_RETRY]);
+
+/// By so many seconds a clock may move while it is put right little by little. What is more wakes.
+const CLOCK_STEP: i64 = 60;
 
 /// Between two attempts whatever the plan says: a slip in it must not turn in circles.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -42,6 +48,8 @@ pub(super) struct Keeper {
     pub(super) unsaved: Option<Unsaved>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
+    /// Since when pre-flight has kept orders back, and what it said.
+    pub(super) blocked: Option<Blocked>,
     /// What was last told to be waited for.
     told: Option<Timestamp>,
 }
@@ -49,24 +57,24 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, told: None })
+        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
     }
 
-    /// Never returns. Without `unasked`, only what people ask for is done.
-    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
-        self.current = match stored {
-            Some(current) => current,
-            None => self.load().await,
-        };
-        while !unasked {
-            match jobs.recv().await {
-                Some(job) => self.serve(job).await,
-                None => std::future::pending().await,
+    /// Does not return. Without `unasked`, only what people ask for is done.
+    pub(super) async fn keep(mut self, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
+        // Whatever was published before: another process may have had the state directory since.
+        self.current = self.load().await;
+        if !unasked {
+            while let Some(job) = jobs.recv().await {
+                self.serve(job).await;
             }
+            return;
         }
         loop {
             let wait = match self.turn().await {
-                Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                // A time that is in doubt is heard again soon.
+                Ok(wait) if self.manager.clocks_differ() => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                Ok(wait) => wait.max(SHORTEST_PAUSE),
                 Err(Failed::Ledger(error)) => {
                     // Without the record of earlier failures, ordering could break the CA's limits.
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the record of orders cannot be read");
@@ -78,8 +86,26 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.sleep(wait) => {}
                 Some(job) = jobs.recv() => self.serve(job).await,
+            }
+        }
+    }
+
+    /// Sleeps for so long, or until the clock is set.
+    async fn sleep(&self, wait: Duration) {
+        let clock = &self.manager.parts.clock;
+        let (begin, shown) = (Instant::now(), clock.now());
+        loop {
+            let left = wait.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            let passed = i64::try_from(begin.elapsed().as_secs()).unwrap_or(i64::MAX);
+            if clock.now().since(shown.plus(passed)).abs() > CLOCK_STEP {
+                tracing::debug!(names = %self.shown(), "the clock was set; the renewal is planned anew");
+                return;
             }
         }
     }
@@ -152,11 +178,27 @@ impl Keeper {
         Schedule { names: &self.names, there: self.current.as_ref().map(Current::there), ledgers }
     }
 
-    /// The record at each CA.
+    /// The record at each CA. One that cannot be understood is set aside for a person, and a new one
+    /// begun that has nothing left to spend: what the old one knew, nobody may spend twice.
     pub(super) async fn ledgers(&self) -> Result<Vec<Ledger>, Failed> {
+        let store = &self.manager.parts.store;
         let mut ledgers = Vec::new();
         for ca in &self.manager.cas {
-            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first, self.now()).await?);
+            let now = self.now();
+            ledgers.push(match Ledger::load(store, &ca.key, &self.first, now).await {
+                Err(error @ LedgerError::Damaged { .. }) => {
+                    let ledger = Ledger::spent(now, &self.names);
+                    let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
+                    tracing::error!(
+                        names = %self.shown(), error = %Chain(&error), %next_attempt,
+                        "the record of orders cannot be read; it is set aside, and nothing is ordered for a week"
+                    );
+                    store.set_aside(&ledger::key(&ca.key, &self.first)).await?;
+                    self.save(ca, &ledger).await?;
+                    ledger
+                }
+                loaded => loaded?,
+            });
         }
         Ok(ledgers)
     }
@@ -190,5 +232,5 @@ pub(super) enum Failed {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Ledger(#[from] ledger::LedgerError),
+    Ledger(#[from] LedgerError),
 }

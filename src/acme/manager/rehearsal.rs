@@ -58,7 +58,7 @@ impl Keeper {
         let profile = directory.profile(stage.authority.profile.as_deref(), has_address).ok().flatten();
         let wanted = Wanted { names: &self.names, challenge, profile: profile.as_deref(), replaces: None };
         let mut placed = order::place(&account, &wanted, stage.now()).await?;
-        placed.authorise(&self.names, challenge, &self.manager.parts.challenges, &wire).await?;
+        placed.authorise(&self.names, challenge, &self.manager.answers, &wire).await?;
         placed.fetch(&self.names, &wire).await.map(drop)
     }
 }

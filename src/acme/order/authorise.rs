@@ -1,19 +1,12 @@
 //! Authorising the names of an order: challenges are opened, announced once, and held open until
 //! the CA has made up its mind.
 
-use super::super::wire::Refusal;
+use super::answers::{Answers, Open};
 use super::error::{OrderError, again, explain, look_again, refusal};
-use crate::certs::Challenges;
-use crate::certs::challenges::OpenChallenge;
+use crate::acme::wire::Refusal;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
-use instant_acme::{
-    AuthorizationHandle, AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Error, Order,
-};
-use rcgen::{CertificateParams, CustomExtension, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::CertifiedKey;
-use std::sync::Arc;
+use instant_acme::{AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, Order};
 
 const STEP: &str = "authorising a name";
 
@@ -21,14 +14,15 @@ const STEP: &str = "authorising a name";
 const RESTARTS: usize = 10;
 
 /// Opens and announces a challenge for every name that is not authorised yet. Each is announced
-/// once, over restarts too: a CA takes a second announcement for a faulty client.
+/// once, over restarts too: a CA takes a second announcement for a faulty client. What is opened goes
+/// to `open`, for the caller to close however this ends.
 pub(super) async fn authorise(
     order: &mut Order,
     names: &[HostPattern],
     challenge: Challenge,
-    challenges: &Challenges,
-) -> Result<Vec<OpenChallenge>, OrderError> {
-    let mut open = Vec::new();
+    answers: &Answers,
+    open: &mut Vec<Open>,
+) -> Result<(), OrderError> {
     let mut done: Vec<String> = Vec::new();
     // The library's iterator skips the entry that failed, so a bad nonce starts it again.
     let mut restarts = 0;
@@ -46,7 +40,7 @@ pub(super) async fn authorise(
             if authorization.status != AuthorizationStatus::Pending || done.contains(&url) {
                 continue;
             }
-            let (opened, announced) = announce(authorization, names, challenge, challenges).await?;
+            let (opened, announced) = announce(authorization, names, challenge, answers).await?;
             open.push(opened);
             done.push(url.clone());
             if let Err(error) = announced {
@@ -56,7 +50,7 @@ pub(super) async fn authorise(
                 continue 'restart;
             }
         }
-        return Ok(open);
+        return Ok(());
     }
 }
 
@@ -65,15 +59,15 @@ async fn announce(
     mut authorization: AuthorizationHandle<'_>,
     names: &[HostPattern],
     challenge: Challenge,
-    challenges: &Challenges,
-) -> Result<(OpenChallenge, Result<(), Error>), OrderError> {
+    answers: &Answers,
+) -> Result<(Open, Result<(), Error>), OrderError> {
     let name = authorization.identifier().to_string();
     let Some(mut handle) = authorization.challenge(kind(challenge)) else {
         let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
         let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
         return Err(OrderError::Validation { failed, reason });
     };
-    let open = open_challenge(&handle, challenge, &name, challenges)?;
+    let open = answers.open(&handle, challenge, &name).await?;
     let announced = match handle.status {
         ChallengeStatus::Pending => again(async || handle.set_ready().await).await,
         // Before a crash: the CA is at it, or will look again.
@@ -105,36 +99,6 @@ fn kind(challenge: Challenge) -> ChallengeType {
         Challenge::Http01 => ChallengeType::Http01,
         Challenge::Dns01 => ChallengeType::Dns01,
     }
-}
-
-fn open_challenge(
-    handle: &ChallengeHandle<'_>,
-    challenge: Challenge,
-    name: &str,
-    challenges: &Challenges,
-) -> Result<OpenChallenge, OrderError> {
-    let authorization = handle.key_authorization();
-    Ok(match challenge {
-        Challenge::Http01 => challenges.open_http(&handle.token, authorization.as_str()),
-        Challenge::TlsAlpn01 => {
-            let certificate = challenge_certificate(name, authorization.digest().as_ref())?;
-            challenges.open_tls(name, Arc::new(certificate))
-        }
-        Challenge::Dns01 => return Err(OrderError::Unproved("dns".to_owned())),
-    })
-}
-
-/// The certificate of TLS-ALPN-01 (RFC 8737 §3): one name, and the digest in a critical extension.
-fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, OrderError> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::new([name.to_owned()])?;
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
-    let certificate = params.self_signed(&key)?;
-    let private =
-        PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| OrderError::Unproved(error.to_owned()))?;
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private);
-    let signer = signer.map_err(|error| OrderError::Unproved(error.to_string()))?;
-    Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
 }
 
 /// Which names failed, and what the CA says of each. Empty when none did.

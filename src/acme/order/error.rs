@@ -1,8 +1,9 @@
 //! Why an order failed, and what may be tried again.
 
-use super::super::account::AccountError;
-use super::super::directory::UnknownProfile;
-use super::super::wire::{Refusal, WireError};
+use crate::acme::account::AccountError;
+use crate::acme::directory::UnknownProfile;
+use crate::acme::dns01::Dns01Error;
+use crate::acme::wire::{Refusal, WireError};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::store::StoreError;
 use crate::matrix::HostPattern;
@@ -42,6 +43,12 @@ pub(in crate::acme) enum OrderError {
     Account(#[from] AccountError),
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
+    /// The record of DNS-01 could not be published, so the CA was not told to look.
+    #[error("publishing a DNS record failed")]
+    Dns(#[from] Dns01Error),
+    /// The configuration was changed while an order was under way.
+    #[error("DNS-01 is not configured")]
+    NoDns,
     /// The order under way could not be written down.
     #[error("the order cannot be kept")]
     Store(#[from] StoreError),

@@ -1,19 +1,22 @@
 //! One order at a CA: placed, or taken up again; authorised, finalised once, fetched, proved.
 
+mod answers;
 mod authorise;
 mod error;
 mod pending;
 mod prove;
 
-pub(super) use error::{OrderError, again, explain};
+pub(super) use answers::Answers;
+pub(super) use error::{OrderError, again, explain, refusal};
 pub(super) use pending::Pending;
 
 use super::wire::Wire;
-use crate::certs::{Certificate, Challenges};
+use crate::certs::Certificate;
 use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
-use error::{look_again, refusal};
+use answers::Open;
+use error::look_again;
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::borrow::Cow;
@@ -112,16 +115,21 @@ impl Placed {
         &mut self,
         names: &[HostPattern],
         challenge: Challenge,
-        challenges: &Challenges,
+        answers: &Answers,
         wire: &Wire,
     ) -> Result<(), OrderError> {
-        if self.order.state().status == OrderStatus::Pending {
-            let open = authorise::authorise(&mut self.order, names, challenge, challenges).await?;
-            self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await?;
-            // Held until here: while one name has failed, the CA may still be asking for another.
-            drop(open);
+        if self.order.state().status != OrderStatus::Pending {
+            return Ok(());
         }
-        Ok(())
+        let mut open = Vec::new();
+        let authorised = async {
+            authorise::authorise(&mut self.order, names, challenge, answers, &mut open).await?;
+            self.await_end_of(OrderStatus::Pending, "waiting for validation", names, wire).await
+        };
+        let authorised = authorised.await;
+        // Held until here: while one name has failed, the CA may still be asking for another.
+        Open::close(open).await;
+        authorised
     }
 
     /// Takes an authorised order to its end, from wherever it stands.
@@ -187,9 +195,13 @@ impl Placed {
             if arrived {
                 return Ok(());
             }
-            if refused || looked.is_err() || tries >= FINALISATIONS {
+            let asked_to_wait = refusal(&error).and_then(|refusal| refusal.retry_after);
+            let wait = asked_to_wait.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+            let patient = wait.is_none_or(|wait| wait <= PATIENCE);
+            if refused || looked.is_err() || tries >= FINALISATIONS || !patient {
                 return Err(explain(STEP, error));
             }
+            tokio::time::sleep(wait.unwrap_or_default()).await;
         }
     }
 
