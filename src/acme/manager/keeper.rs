@@ -8,6 +8,7 @@ use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
+use crate::backoff::Ladder;
 use crate::certs::Certificate;
 use crate::certs::expiry::{Rung, rung};
 use crate::certs::keyring::Slot;
@@ -28,6 +29,11 @@ pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// After a failure to read the certificate that is to be served, which asks no CA anything: a store that is there a moment
+/// after this process should not leave handshakes refused for a minute.
+const LOAD_RETRY: Ladder =
+    Ladder::new(&[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), STORE_RETRY]);
 
 /// By so many seconds a clock may move while it is put right little by little. What is more wakes.
 const CLOCK_STEP: i64 = 60;
@@ -115,12 +121,14 @@ impl Keeper {
     /// The last good certificate, published. What cannot be read is left alone, told, and tried
     /// again: a load error is not "not found", and ordering now could be the fifth this week.
     async fn load(&self) -> Option<Current> {
+        let mut failures = 0_u32;
         loop {
             match self.manager.load(&self.names).await {
                 Ok(current) => return current,
                 Err(error) => {
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the stored certificate cannot be read");
-                    tokio::time::sleep(STORE_RETRY).await;
+                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(LOAD_RETRY.after(failures)).await;
                 }
             }
         }
