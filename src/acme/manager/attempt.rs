@@ -64,7 +64,8 @@ impl Keeper {
             };
             tried.push(challenge);
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                None => {}
+                // What may be ordered in its place, and when, is for the plan to say.
+                None => return Ok(Duration::ZERO),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
@@ -89,7 +90,11 @@ impl Keeper {
                     if validation && next.is_none() {
                         tracing::error!(names = %self.shown(), "no challenge type that is configured works");
                     }
-                    if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
+                    // One that was taken up again may have done so past a limit on new ones.
+                    if !validation
+                        || resumed.is_some()
+                        || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0
+                    {
                         return Ok(wait);
                     }
                 }
