@@ -4,8 +4,8 @@
 mod registration;
 
 use super::directory::Directory;
-use super::order::{OrderError, again, explain};
-use super::wire::Wire;
+use super::order::{OrderError, again, explain, refusal};
+use super::wire::{Refusal, Wire};
 use crate::certs::Store;
 use crate::certs::sealed::{self, Broken};
 use crate::certs::store::StoreError;
@@ -162,6 +162,14 @@ impl Accounts {
         };
         let registration = Registration { signer: &stored.signer()?, contact: &self.contact, binding };
         let made = again(async || registration.send(wire, directory).await).await;
+        if let (Err(error), Some(binding)) = (&made, &self.authority.external_account)
+            && refusal(error).is_some_and(Refusal::is_final)
+        {
+            tracing::error!(
+                ca = %self.authority.directory, key_id = %binding.key_id, file = %binding.hmac_key_file.display(),
+                "the CA makes no account with this external account binding; compare acme.external_account.key_id and the key in the file with what its site shows, where a binding may be good for one account only"
+            );
+        }
         let id = made.map_err(|error| explain("making an account", error))?;
         let stored = Stored { id: Some(id), ..stored };
         self.save(&stored).await.map_err(AccountError::Store)?;

@@ -35,16 +35,21 @@ impl Keeper {
         let Some(ca) = manager.cas.get(index) else { return Ok(()) };
         let Outcome { certificate, pem } = outcome;
         let certificate = Arc::new(certificate);
+        if let Some(issuer) = certificate.absent_issuer() {
+            tracing::warn!(names = %self.shown(), %issuer, "the CA sent no certificate of its issuer; clients that do not know the issuer by themselves will refuse this certificate");
+        }
         let before = self.current.replace(Current { certificate: Arc::clone(&certificate), ca: Some(index) });
         self.unsaved = Some(Unsaved { content: stored::content(&ca.key, &pem), ca: ca.key.clone() });
         let saved = self.save_unsaved().await;
         if let Err(error) = &saved {
             tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
         }
+        // Before anybody sees the certificate: a process that is stopped then has a record of it.
+        let written = self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await;
         manager.parts.published.publish(Slot::Issued(self.first.to_string()), Arc::clone(&certificate));
         self.look_at_listeners(&certificate.facts().serial).await;
-        self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await?;
-        Ok(saved?)
+        saved?;
+        written
     }
 
     /// Stores what could not be stored before. The order is forgotten only then: until it is, a

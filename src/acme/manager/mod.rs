@@ -56,7 +56,7 @@ pub struct Parts {
     /// looked at afterwards; without it, neither is.
     pub preflight: Option<Preflight>,
     /// Random numbers, for a moment in a CA's window.
-    pub random: fn() -> u64,
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// The certificate that is served for a set of names and will do until it is due.
