@@ -70,8 +70,10 @@ impl Keeper {
             };
             tried.push(challenge);
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                // Its challenge type has not been tried yet.
-                None => drop(tried.pop()),
+                // Its challenge type has not been tried yet, and no limit has been passed over.
+                None if step.reason == Reason::Asked => drop(tried.pop()),
+                // What may be ordered in its place, and when, is for the plan to say.
+                None => return Ok(Duration::ZERO),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
@@ -96,7 +98,11 @@ impl Keeper {
                     if validation && next.is_none() {
                         tracing::error!(names = %self.shown(), "no challenge type that is configured works");
                     }
-                    if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
+                    // One that was taken up again may have done so past a limit on new ones.
+                    if !validation
+                        || resumed.is_some()
+                        || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0
+                    {
                         return Ok(wait);
                     }
                 }

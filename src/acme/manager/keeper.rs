@@ -159,13 +159,14 @@ impl Keeper {
     }
 
     /// What is left of an earlier process: an order that nobody waits for any more is forgotten,
-    /// one that is still wanted is taken up at once, which costs no quota.
+    /// one that is still wanted is taken up at once, which costs nothing that is not counted already:
+    /// its certificate may be there, and waiting for the week to be over would help nobody.
     async fn tidy(&self, now: Timestamp, due: &Due, step: &mut Step) -> Result<(), StoreError> {
         for (index, ca) in self.manager.cas.iter().enumerate() {
             let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
             if due.at > now {
                 Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
-            } else if step.at > now && step.held_by.as_ref().is_none_or(Hold::is_back_off) {
+            } else if step.at > now && !step.held_by.as_ref().is_some_and(Hold::is_the_cas_word) {
                 (step.ca, step.at) = (index, now);
             }
         }
