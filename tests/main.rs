@@ -42,3 +42,4 @@ mod status;
 mod support;
 mod tls;
 mod well_known;
+mod years;
