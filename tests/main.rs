@@ -40,6 +40,7 @@ mod routing;
 mod signals;
 mod status;
 mod support;
+mod survival;
 mod tls;
 mod well_known;
 mod years;

@@ -8,7 +8,7 @@ use crate::acme::{Https, Manager, Parts, Transport};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::watch::{self, Watch};
-use crate::certs::{Certificate, Challenges, Keyring, Published, StateLock, Store, files};
+use crate::certs::{Certificate, Keyring, Published, StateLock, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
 use crate::dns::Resolver;
@@ -78,11 +78,10 @@ impl Certificates {
         config: &Arc<Config>,
         own: OwnListeners,
         store: Store,
-        challenges: Challenges,
         tickets: Tickets,
         shared: &Arc<Shared>,
-        clock: Clock,
     ) -> Result<Self, StartError> {
+        let (challenges, clock) = (shared.challenges.clone(), shared.clock.clone());
         let published = Arc::new(Published::default());
         let served = config.names.iter().map(|(host, _)| host.clone()).collect();
         let mut watch = Watch::new(Arc::clone(&published), served, clock.clone(), watch::INTERVAL);

@@ -138,12 +138,11 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let admin = config.listen.admin.as_ref().map(socket::bind).transpose()?.flatten();
         let status = status::bind(&config.listen)?;
-        let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
         let shared = Arc::new(Shared {
             serving,
-            challenges: challenges.clone(),
+            challenges: Challenges::default(),
             clock: clock.clone(),
             commons: Arc::new(Commons::new()),
             rates: Rates::new(&config.limits.rates),
@@ -154,9 +153,7 @@ impl App {
             listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
             proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         };
-        let certificates =
-            Certificates::prepare(&config, own, store.clone(), challenges, Tickets::new()?, &shared, clock.clone())
-                .await?;
+        let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
         let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);

@@ -35,6 +35,9 @@ impl Keeper {
         let Some(ca) = manager.cas.get(index) else { return Ok(()) };
         let Outcome { certificate, pem } = outcome;
         let certificate = Arc::new(certificate);
+        if let Some(issuer) = certificate.absent_issuer() {
+            tracing::warn!(names = %self.shown(), %issuer, "the CA sent no certificate of its issuer; clients that do not know the issuer by themselves will refuse this certificate");
+        }
         let before = self.current.replace(Current { certificate: Arc::clone(&certificate), ca: Some(index) });
         self.unsaved = Some(Unsaved { content: stored::content(&ca.key, &pem), ca: ca.key.clone() });
         let saved = self.save_unsaved().await;

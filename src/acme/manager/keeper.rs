@@ -8,11 +8,16 @@ use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
+use crate::backoff::Ladder;
+use crate::certs::Certificate;
+use crate::certs::expiry::{Rung, rung};
+use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -24,6 +29,11 @@ pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// After a failure to read the certificate that is to be served, which asks no CA anything: a store that is there a moment
+/// after this process should not leave handshakes refused for a minute.
+const LOAD_RETRY: Ladder =
+    Ladder::new(&[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), STORE_RETRY]);
 
 /// By so many seconds a clock may move while it is put right little by little. What is more wakes.
 const CLOCK_STEP: i64 = 60;
@@ -54,15 +64,15 @@ impl Keeper {
         Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
     }
 
-    /// Never returns. Without `unasked`, only what people ask for is done.
+    /// Does not return. Without `unasked`, only what people ask for is done.
     pub(super) async fn keep(mut self, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
         // Whatever was published before: another process may have had the state directory since.
         self.current = self.load().await;
-        while !unasked {
-            match jobs.recv().await {
-                Some(job) => self.serve(job).await,
-                None => std::future::pending().await,
+        if !unasked {
+            while let Some(job) = jobs.recv().await {
+                self.serve(job).await;
             }
+            return;
         }
         loop {
             let wait = match self.turn().await {
@@ -111,12 +121,14 @@ impl Keeper {
     /// The last good certificate, published. What cannot be read is left alone, told, and tried
     /// again: a load error is not "not found", and ordering now could be the fifth this week.
     async fn load(&self) -> Option<Current> {
+        let mut failures = 0_u32;
         loop {
             match self.manager.load(&self.names).await {
                 Ok(current) => return current,
                 Err(error) => {
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the stored certificate cannot be read");
-                    tokio::time::sleep(STORE_RETRY).await;
+                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(LOAD_RETRY.after(failures)).await;
                 }
             }
         }
@@ -133,6 +145,9 @@ impl Keeper {
         let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
             self.tidy(now, &due, &mut step).await?;
+        }
+        if self.is_left_to_files(now) {
+            return Ok(LONGEST_SLEEP);
         }
         let wait = step.at.since(now);
         if wait > 0 {
@@ -197,6 +212,20 @@ impl Keeper {
 
     pub(super) fn jitter(&self) -> u16 {
         jitter(&self.names)
+    }
+
+    /// Whether the operator's files serve all these names by now, and with time to spare: a pair that
+    /// could not be used at the start has been mended.
+    fn is_left_to_files(&self, now: Timestamp) -> bool {
+        let published = self.manager.parts.published.subscribe();
+        let published = published.borrow();
+        let good = |(slot, certificate): (&Slot, &Arc<Certificate>)| {
+            let facts = certificate.facts();
+            let fine = rung(now, facts.not_before, facts.not_after) < Rung::Sixth && certificate.is_valid_at(now);
+            (matches!(slot, Slot::Files(_)) && fine).then(|| Arc::clone(certificate))
+        };
+        let good: Vec<_> = published.iter().filter_map(good).collect();
+        self.names.iter().all(|name| good.iter().any(|certificate| certificate.includes(name)))
     }
 
     /// Says once what is waited for.

@@ -1,9 +1,9 @@
 //! Authorising the names of an order: challenges are opened, announced once, and held open until
 //! the CA has made up its mind.
 
-use super::super::wire::Refusal;
 use super::answers::{Answers, Open};
 use super::error::{OrderError, again, explain, look_again, patience_for, refusal};
+use crate::acme::wire::Refusal;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
 use instant_acme::{AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, Order};

@@ -1,9 +1,9 @@
 //! Why an order failed, and what may be tried again.
 
-use super::super::account::AccountError;
-use super::super::directory::UnknownProfile;
-use super::super::dns01::Dns01Error;
-use super::super::wire::{Refusal, WireError};
+use crate::acme::account::AccountError;
+use crate::acme::directory::UnknownProfile;
+use crate::acme::dns01::Dns01Error;
+use crate::acme::wire::{Refusal, WireError};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::store::StoreError;
 use crate::matrix::HostPattern;

@@ -141,7 +141,9 @@ impl Placed {
         self.await_end_of(OrderStatus::Processing, "waiting for the certificate", names, wire).await?;
         let chain = look_again(async || self.order.certificate().await).await;
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
-        let chain = chain.ok_or(Error::Str("the CA gave no certificate"));
+        // Half a download says nothing about the certificate: the order is kept and asked again.
+        let chain = chain.filter(|chain| prove::is_chain(chain));
+        let chain = chain.ok_or(Error::Str("what came is no chain of certificates"));
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
         let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
         Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key) })
@@ -182,14 +184,15 @@ impl Placed {
     }
 
     /// Finalises, and never blindly twice: when the answer is lost, a look tells whether the
-    /// request arrived.
+    /// request arrived. A CA that refuses has answered; what it asks for then, this order waits for
+    /// like any other.
     async fn finalise(&mut self, request: &[u8]) -> Result<(), OrderError> {
         const STEP: &str = "finalising the order";
         let mut tries = 0;
         loop {
             tries += 1;
             let Err(error) = again(async || self.order.finalize_csr(request).await).await else { return Ok(()) };
-            let refused = refusal(&error).is_some_and(super::wire::Refusal::is_final);
+            let refused = refusal(&error).is_some();
             let Some(wait) = patience_for(&error) else { return Err(explain(STEP, error)) };
             tokio::time::sleep(wait).await;
             match look_again(async || self.order.refresh().await.map(drop)).await {

@@ -5,9 +5,17 @@ use super::error::OrderError;
 use crate::certs::Certificate;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Seconds by which this machine's clock may be behind the CA's.
 const CLOCK_SLACK: i64 = 60;
+
+/// Whether this is a chain at all, rather than a page of a proxy or the first half of one.
+pub(super) fn is_chain(text: &str) -> bool {
+    let mut certificates = CertificateDer::pem_slice_iter(text.as_bytes()).peekable();
+    certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
+}
 
 /// The certificate in `chain`, which the CA says is for `key` and `names`.
 pub(super) fn prove(chain: &str, key: &str, names: &[HostPattern], now: Timestamp) -> Result<Certificate, OrderError> {

@@ -117,11 +117,12 @@ impl Issuing {
         Ok(Issued { chain: format!("{leaf}{rest}"), ari_id, not_before, not_after })
     }
 
-    /// Every other one begins with a set bit.
+    /// Every other one begins with a set bit. Two CAs never have the same.
     fn next_serial(&mut self) -> [u8; 16] {
         self.serial += 1;
-        let mut serial = [0x55; 16];
+        let mut serial = [0; 16];
         serial[0] = if self.serial.is_multiple_of(2) { 0x04 } else { 0xa4 };
+        serial[1..8].copy_from_slice(&self.key_identifier[..7]);
         serial[8..].copy_from_slice(&self.serial.to_be_bytes());
         serial
     }

@@ -189,7 +189,7 @@ impl State {
             self.breach(now, Rule::BeforeRetryAfter, format!("{kind:?} of {names:?}, {} s early", until - now));
             self.told_to_wait.insert((kind, names.clone()), until);
         }
-        let ready = kind == Kind::Order && self.is_ready(target.number, now);
+        let ready = matches!(kind, Kind::Order | Kind::Finalize) && self.is_ready(target.number, now);
         let fault = self.plan.choose(&Circumstances { kind, names: &names, replacing, ready, now });
         let clock = Clock { now, date: self.settings.date };
         let plain = |reply: Reply, index: &HeaderValue| Answer::Respond(reply.into_response(None, index, clock));
