@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// A point of wall-clock time in whole seconds since the epoch. Certificates count in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +39,15 @@ pub enum Clock {
     System,
     /// A clock that a test sets, in seconds since the epoch.
     Fixed(Arc<AtomicI64>),
+    /// A clock that runs with tokio's time, which a test may have paused, and that it puts wrong.
+    Shifted {
+        /// A moment.
+        at: Instant,
+        /// What a right clock showed then.
+        shown: Timestamp,
+        /// Seconds by which this one is ahead of a right one.
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -55,6 +65,10 @@ impl Clock {
                 Timestamp(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
             }
             Self::Fixed(seconds) => Timestamp(seconds.load(Ordering::Relaxed)),
+            Self::Shifted { at, shown, ahead } => {
+                let elapsed = i64::try_from(at.elapsed().as_secs()).unwrap_or(i64::MAX);
+                shown.plus(elapsed).plus(ahead.load(Ordering::Relaxed))
+            }
         }
     }
 }
@@ -67,5 +81,15 @@ mod tests {
     fn times_print_as_rfc_3339() {
         assert_eq!(Timestamp(1_790_000_000).to_string(), "2026-09-21T14:13:20Z");
         assert_eq!(Clock::fixed(Timestamp(7)).now().plus(3).since(Timestamp(4)), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_put_wrong_runs_on() {
+        let ahead = Arc::new(AtomicI64::new(0));
+        let clock = Clock::Shifted { at: Instant::now(), shown: Timestamp(1_000), ahead: Arc::clone(&ahead) };
+        tokio::time::advance(std::time::Duration::from_millis(5_500)).await;
+        assert_eq!(clock.now(), Timestamp(1_005));
+        ahead.store(-60, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp(945));
     }
 }

@@ -41,9 +41,12 @@
 //! its [`upstream::Gate`]. Bodies stream; errors become Matrix JSON in `proxy::respond`.
 //!
 //! **A certificate**: [`config`] derives the names → [`certs::Store`] holds the last good one →
-//! [`acme::plan`] says when and why (pure) → `acme::order` takes it through validation, proves it →
-//! stored atomically → [`certs::Published`] → `app::certificates` makes a [`certs::Keyring`] and a
-//! new snapshot. `app::expiry` watches what is served and says when one nears its end.
+//! [`acme::Manager`] wakes, and [`mod@acme::plan`] says when, at which CA and why (pure), from what is
+//! there, what the CA suggests ([`acme::window`]) and what happened before ([`acme::ledger`]) →
+//! [`acme::preflight`] looks at the way → `acme::order` takes one order through validation, from
+//! wherever a crash left it, and proves what comes → stored atomically → [`certs::Published`] →
+//! `app::certificates` makes a [`certs::Keyring`] and a new snapshot → [`probe`] connects to each
+//! listener and compares serial numbers. [`certs::watch`] does the same for the operator's files.
 //!
 //! **A check**: `check::discovery` (pure, the specification's steps) asks, `check::observe`
 //! answers → facts → `check::judge` (pure, a small function per rule) → findings →

@@ -40,5 +40,6 @@ mod routing;
 mod signals;
 mod status;
 mod support;
+mod survival;
 mod tls;
 mod well_known;

@@ -3,14 +3,14 @@
 
 use super::account::{AccountError, Accounts};
 use super::directory::Directory;
-use super::order::{OrderError, again, explain};
-use super::wire::{Refusal, Transport, Wire};
+use super::order::{OrderError, again, explain, refusal};
+use super::wire::{Transport, Wire};
 use crate::certs::Store;
 use crate::clock::{Clock, Timestamp};
 use crate::config::AcmeCa;
 use bytes::Bytes;
 use http::Request;
-use instant_acme::{Account, Error};
+use instant_acme::Account;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -20,6 +20,14 @@ use tokio::time::Instant;
 /// is asked again, because its answer tells the time.
 const DIRECTORY_AGE: Duration = Duration::from_secs(60);
 
+/// The longest Retry-After of a directory that is believed.
+const LONGEST_WAIT: i64 = 86_400;
+
+/// The CA asked to wait before it is asked for its directory again.
+#[derive(Debug, thiserror::Error)]
+#[error("the CA asked to wait for another {0} s")]
+struct AskedToWait(i64);
+
 /// A CA.
 pub(super) struct Ca {
     pub authority: AcmeCa,
@@ -27,7 +35,15 @@ pub(super) struct Ca {
     pub key: String,
     pub accounts: Accounts,
     wire: Wire,
-    directory: Mutex<Option<(Directory, Instant)>>,
+    directory: Mutex<Known>,
+}
+
+/// What is known of the directory.
+#[derive(Default)]
+struct Known {
+    directory: Option<(Directory, Instant)>,
+    /// The CA could not answer, and asked to wait until then.
+    wait: Option<Instant>,
 }
 
 /// What a CA says about the renewal of a certificate.
@@ -38,8 +54,8 @@ pub(super) enum RenewalInfo {
     Silent,
     /// It refuses, for now.
     Refused,
-    /// It could not be asked.
-    Unreachable,
+    /// It could not be asked, or could not answer and said after how many seconds to ask again.
+    Unreachable(Option<i64>),
 }
 
 impl Ca {
@@ -56,7 +72,7 @@ impl Ca {
             authority: authority.clone(),
             key,
             wire: Wire::new(transport, clock.clone()),
-            directory: Mutex::new(None),
+            directory: Mutex::default(),
         }
     }
 
@@ -77,14 +93,35 @@ impl Ca {
 
     /// The directory, fresh enough for the CA's time in its answer to count.
     pub(super) async fn visit(&self) -> Result<Directory, OrderError> {
+        const STEP: &str = "reading the directory";
         let mut known = self.directory.lock().await;
-        if let Some((directory, _)) = known.as_ref().filter(|(_, at)| at.elapsed() < DIRECTORY_AGE) {
+        if let Some((directory, _)) = known.directory.as_ref().filter(|(_, at)| at.elapsed() < DIRECTORY_AGE) {
             return Ok(directory.clone());
         }
-        let fetched = Directory::fetch(&self.wire, &self.authority.directory).await;
-        let fetched = fetched.map_err(|error| explain("reading the directory", error))?;
-        *known = Some((fetched.clone(), Instant::now()));
-        Ok(fetched)
+        // Every set of names comes here, and so does each look at a renewal.
+        let wait = known.wait.map(|until| until.saturating_duration_since(Instant::now()).as_secs_f64().ceil());
+        if let Some(seconds) = wait.filter(|seconds| *seconds > 0.0) {
+            #[expect(clippy::cast_possible_truncation, reason = "a day at most")]
+            let seconds = seconds as i64;
+            return Err(OrderError::Step {
+                step: STEP,
+                source: Box::new(AskedToWait(seconds)),
+                retry_after: Some(seconds),
+            });
+        }
+        match Directory::fetch(&self.wire, &self.authority.directory).await {
+            Ok(directory) => {
+                *known = Known { directory: Some((directory.clone(), Instant::now())), wait: None };
+                Ok(directory)
+            }
+            Err(error) => {
+                let error = explain(STEP, error);
+                let seconds = error.retry_after().map(|seconds| seconds.clamp(0, LONGEST_WAIT));
+                known.wait =
+                    seconds.and_then(|seconds| Some(Instant::now() + Duration::from_secs(seconds.try_into().ok()?)));
+                Err(error)
+            }
+        }
     }
 
     /// The account, for an order over `wire`.
@@ -99,13 +136,18 @@ impl Ca {
 
     /// Asks when the certificate `id` is best renewed (RFC 9773 §4). No signature, no quota.
     pub(super) async fn renewal_info(&self, id: &str) -> RenewalInfo {
-        let Ok(directory) = self.visit().await else { return RenewalInfo::Unreachable };
+        let directory = match self.visit().await {
+            Ok(directory) => directory,
+            Err(error) => return RenewalInfo::Unreachable(error.retry_after()),
+        };
         let Some(url) = directory.renewal_info(id) else { return RenewalInfo::Silent };
         let asked = again(async || self.wire.send(Request::get(&url).body(Bytes::new())?).await).await;
         match asked {
             Ok(response) => RenewalInfo::Said(response.into_body(), self.wire.retry_after()),
-            Err(Error::Other(error)) if error.downcast_ref().is_some_and(Refusal::is_final) => RenewalInfo::Refused,
-            Err(_) => RenewalInfo::Unreachable,
+            Err(error) => match refusal(&error) {
+                Some(refusal) if refusal.is_final() => RenewalInfo::Refused,
+                refused => RenewalInfo::Unreachable(refused.and_then(|refusal| refusal.retry_after)),
+            },
         }
     }
 }

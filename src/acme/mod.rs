@@ -24,5 +24,5 @@ mod wire;
 
 pub use account::AccountError;
 pub use ca::ca_key;
-pub use manager::{Kept, Manager, Parts};
+pub use manager::{Manager, Parts};
 pub use wire::{CLOCK_TOLERANCE, Https, Transport, WireError};

@@ -3,16 +3,18 @@
 use super::{CaFileError, StartError};
 use crate::acme::ask::Asked;
 use crate::acme::plan::{self, Validity};
-use crate::acme::{Https, Kept, Manager, Parts, Transport};
+use crate::acme::preflight::{Preflight, ValidationPorts};
+use crate::acme::{Https, Manager, Parts, Transport};
 use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::watch::{self, Watch};
-use crate::certs::{Certificate, Challenges, Keyring, Published, Store, files};
+use crate::certs::{Certificate, Keyring, Published, StateLock, Store, files};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
 use crate::dns::Resolver;
 use crate::matrix::HostPattern;
 use crate::net::roots;
+use crate::probe::OwnListeners;
 use crate::proxy::{Serving, Shared};
 use crate::telemetry::log::Chain;
 use crate::tls::{Tickets, TlsTable};
@@ -24,6 +26,9 @@ use tokio::sync::mpsc;
 
 /// How often the internal CA looks whether a certificate is due. Lifetimes are days.
 const INTERNAL_TICK: Duration = Duration::from_secs(600);
+
+/// After a state directory that could not be locked.
+const LOCK_RETRY: Duration = Duration::from_secs(60);
 
 /// What became of one pair of the operator's files.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ pub(super) enum Keeping {
 }
 
 enum Prepared {
-    Acme(Box<Manager>, Vec<Kept>),
+    Acme(Box<Manager>),
     Internal(Box<Authority>),
     Files,
 }
@@ -71,12 +76,12 @@ impl Certificates {
     /// Loads and publishes everything that is there already, so that the first handshake finds it.
     pub(super) async fn prepare(
         config: &Arc<Config>,
+        own: OwnListeners,
         store: Store,
-        challenges: Challenges,
         tickets: Tickets,
         shared: &Arc<Shared>,
-        clock: Clock,
     ) -> Result<Self, StartError> {
+        let (challenges, clock) = (shared.challenges.clone(), shared.clock.clone());
         let published = Arc::new(Published::default());
         let served = config.names.iter().map(|(host, _)| host.clone()).collect();
         let mut watch = Watch::new(Arc::clone(&published), served, clock.clone(), watch::INTERVAL);
@@ -109,20 +114,29 @@ impl Certificates {
                 Prepared::Internal(Box::new(Authority::load_or_make(&store, names, &clock).await?))
             }
             Issuer::Acme => {
+                let resolver = Resolver::from_system();
+                let preflight = Preflight {
+                    resolver: resolver.clone(),
+                    challenges: challenges.clone(),
+                    store: store.clone(),
+                    own,
+                    ports: ValidationPorts::default(),
+                };
                 let parts = Parts {
                     store,
                     published: Arc::clone(&published),
                     challenges,
                     clock: clock.clone(),
-                    resolver: Resolver::from_system(),
-                    random,
+                    resolver,
+                    preflight: Some(preflight),
+                    random: Arc::new(random),
                 };
                 let transport = |ca: &AcmeCa| -> Result<Arc<dyn Transport>, StartError> {
                     Ok(Arc::new(Https::new(acme_roots(ca)?)?))
                 };
                 let manager = Manager::new(parts, &config.acme, config.email.as_deref(), transport)?;
-                let kept = manager.publish_stored(orders.clone()).await;
-                Prepared::Acme(Box::new(manager), kept)
+                manager.publish_stored(&orders, config.names.certificate_names()).await;
+                Prepared::Acme(Box::new(manager))
             }
         };
         let certificates = Self {
@@ -149,7 +163,7 @@ impl Certificates {
     pub(super) fn internal_root(&self) -> Option<&str> {
         match &self.issuer {
             Prepared::Internal(authority) => Some(authority.root_pem()),
-            Prepared::Acme(..) | Prepared::Files => None,
+            Prepared::Acme(_) | Prepared::Files => None,
         }
     }
 
@@ -160,7 +174,7 @@ impl Certificates {
 
     /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
     /// Never returns.
-    pub(super) async fn run(mut self, asked: mpsc::Receiver<Asked>, keeping: Keeping) {
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>, keeping: Keeping) {
         let watch = self.watch.take();
         let watch = async move {
             if let Some(watch) = watch {
@@ -169,13 +183,17 @@ impl Certificates {
         };
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
-            Prepared::Acme(manager, kept) => {
+            Prepared::Acme(manager) => {
                 for order in &self.orders {
-                    if !order.names.iter().all(|name| self.published.includes(name)) {
+                    if keeping == Keeping::Always && !order.names.iter().all(|name| self.published.includes(name)) {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
-                tokio::join!(manager.run(kept, asked, keeping == Keeping::Always), watch, self.follow());
+                let order = async {
+                    let _lock = self.lock(&mut asked).await;
+                    manager.run(self.orders.clone(), asked, keeping == Keeping::Always).await;
+                };
+                tokio::join!(order, watch, self.follow());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
@@ -183,6 +201,40 @@ impl Certificates {
             }
             Prepared::Files => {
                 tokio::join!(watch, self.follow());
+            }
+        }
+    }
+
+    /// Waits until no other process orders with this state directory, and tells whoever asks meanwhile.
+    async fn lock(&self, asked: &mut mpsc::Receiver<Asked>) -> StateLock {
+        let state_dir = &self.config.state_dir;
+        let waiting = async {
+            match StateLock::try_take(state_dir) {
+                Ok(Some(lock)) => return lock,
+                Ok(None) => {
+                    tracing::warn!(state_dir = %state_dir.display(), "another process orders with this state directory; until it ends, nothing is ordered here");
+                }
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "the state directory cannot be locked; nothing is ordered meanwhile")
+                }
+            }
+            loop {
+                match StateLock::wait(state_dir).await {
+                    Ok(lock) => return lock,
+                    Err(_) => tokio::time::sleep(LOCK_RETRY).await,
+                }
+            }
+        };
+        tokio::pin!(waiting);
+        loop {
+            tokio::select! {
+                // A lock that is free is taken before anybody is turned away.
+                biased;
+                lock = &mut waiting => return lock,
+                Some(asked) = asked.recv() => {
+                    asked.line(format!("another process orders with {}, or it cannot be locked; the log says more", state_dir.display()));
+                    asked.finish(false);
+                }
             }
         }
     }

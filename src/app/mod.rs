@@ -32,6 +32,7 @@ use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
+use crate::probe::OwnListeners;
 use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
@@ -137,20 +138,22 @@ impl App {
         listeners.extend(listen::bind_all(Role::Http, &config.listen.http)?);
         let admin = config.listen.admin.as_ref().map(socket::bind).transpose()?.flatten();
         let status = status::bind(&config.listen)?;
-        let challenges = Challenges::default();
         let serving = ArcSwap::from_pointee(Serving::new(&config, TlsTable::default()));
         let most = descriptors::prepare(Workers::planned(), listeners.len());
         let shared = Arc::new(Shared {
             serving,
-            challenges: challenges.clone(),
+            challenges: Challenges::default(),
             clock: clock.clone(),
             commons: Arc::new(Commons::new()),
             rates: Rates::new(&config.limits.rates),
             connections: Arc::new(Connections::new(most)),
             workers: Workers::planned(),
         });
-        let certificates =
-            Certificates::prepare(&config, store.clone(), challenges, Tickets::new()?, &shared, clock.clone()).await?;
+        let own = OwnListeners {
+            listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
+            proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
+        };
+        let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
         let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);

@@ -9,6 +9,7 @@
 //! an earlier set finds the earlier root.
 
 use super::certificate::{Certificate, InvalidCertificate};
+use super::sealed;
 use super::store::{Store, StoreError};
 use super::x509;
 use crate::clock::{Clock, Timestamp};
@@ -88,7 +89,7 @@ impl Authority {
         let key = store_key(&wanted);
         if let Some(content) = store.load(&key).await? {
             let damaged = |reason: String| AuthorityError::Damaged { path: store.describe(&key), reason };
-            let stored: Stored = serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
+            let stored: Stored = sealed::unseal(&content).map_err(|error| damaged(error.to_string()))?;
             let root = CertificateDer::from_pem_slice(stored.root_pem.as_bytes());
             let root = root.map_err(|error| damaged(error.to_string()))?;
             let facts = x509::facts(&root).map_err(|error| damaged(error.to_string()))?;
@@ -104,7 +105,7 @@ impl Authority {
         }
         let (authority, key_pem) = Self::make(names, clock.now())?;
         let stored = Stored { names: wanted, root_pem: authority.root_pem.clone(), key_pem };
-        store.store(&key, serde_json::json!(stored).to_string().as_bytes()).await?;
+        store.store(&key, &sealed::seal(&stored)).await?;
         Ok(authority)
     }
 
@@ -151,7 +152,7 @@ pub async fn stored_root(store: &Store, names: &[Host]) -> Result<Option<String>
     let Some(content) = store.load(&key).await? else {
         return Ok(None);
     };
-    let stored: Stored = serde_json::from_slice(&content)
+    let stored: Stored = sealed::unseal(&content)
         .map_err(|error| AuthorityError::Damaged { path: store.describe(&key), reason: error.to_string() })?;
     Ok(Some(stored.root_pem))
 }
@@ -240,6 +241,26 @@ mod tests {
         store.store(&store_key(&sorted(&names)), b"{").await.unwrap();
         let damaged = Authority::load_or_make(&store, &names, &Clock::System).await;
         assert!(matches!(damaged, Err(AuthorityError::Damaged { .. })), "a damaged CA is not replaced");
+    }
+
+    /// A root that differs by a bit from the one that people have installed would break all of them.
+    #[tokio::test]
+    async fn no_flipped_bit_goes_unnoticed() {
+        let store = Store::memory();
+        let names = hosts(&["a.example"]);
+        let root = Authority::load_or_make(&store, &names, &Clock::System).await.unwrap().root_pem().to_owned();
+        let key = store_key(&sorted(&names));
+        let content = store.load(&key).await.unwrap().unwrap();
+        for position in 0..content.len() {
+            let mut flipped = content.clone();
+            flipped[position] ^= 1 << (position % 8);
+            store.store(&key, &flipped).await.unwrap();
+            match Authority::load_or_make(&store, &names, &Clock::System).await {
+                Ok(again) => assert_eq!(again.root_pem(), root, "byte {position}"),
+                Err(error) => assert!(matches!(error, AuthorityError::Damaged { .. }), "byte {position}: {error}"),
+            }
+            assert_eq!(store.load(&key).await.unwrap().unwrap(), flipped, "it is left alone");
+        }
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ pub mod files;
 pub mod internal;
 pub mod keyring;
 pub mod lock;
+pub mod sealed;
 pub mod store;
 pub mod watch;
 pub mod x509;

@@ -62,6 +62,7 @@ fn zone(name: &str, more: &str) -> String {
 impl Zones {
     #[track_caller]
     fn new() -> Self {
+        sandbox::resolve_here();
         let keys = tempfile::tempdir().expect("a temporary folder");
         let (key_file, mut known) = bind::key(keys.path(), "hmac-sha256", KEY);
         let mut other_keys = Vec::new();

@@ -139,7 +139,7 @@ pub(super) fn assert_modes(scene: &Scene) -> Vec<String> {
 #[track_caller]
 fn assert_kept_private(scene: &Scene) {
     let files = assert_modes(scene);
-    assert_eq!(files.len(), 3, "account, record of orders, certificate: {files:?}");
+    assert_eq!(files.len(), 4, "account, record of orders, certificate, lock: {files:?}");
     let stored = fs::read_to_string(scene.certificate_file()).expect("the stored certificate");
     let count = |what: &str| stored.matches(what).count();
     assert_eq!((count("BEGIN PRIVATE KEY"), count("BEGIN CERTIFICATE")), (1, 2), "key, leaf, intermediate");

@@ -82,10 +82,18 @@ fn furnish(hosts: &[(IpAddr, &str)]) {
 
     let names = hosts.iter().map(|(address, name)| format!("{address} {name}\n"));
     replace("/etc/hosts", &format!("127.0.0.1 localhost\n{}", names.collect::<String>()));
-    // Nobody answers there, so an unknown name fails at once instead of after a resolver's timeout.
-    replace("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+    // No name server that this machine knows: an unknown name fails at once instead of after a resolver's timeout.
+    // The C library asks 127.0.0.1 then, where nobody answers.
+    replace("/etc/resolv.conf", "options timeout:1 attempts:1\n");
     // A resolver daemon behind a socket file would still be reachable, and knows other names.
     replace("/etc/nsswitch.conf", "hosts: files dns\n");
+}
+
+/// Makes 127.0.0.1 the name server of this sandbox, where the test has put one.
+#[track_caller]
+pub fn resolve_here() {
+    fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        .expect("a file of the sandbox");
 }
 
 fn replace(original: &str, text: &str) {

@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::order::{OrderError, again, explain, refusal};
 use super::wire::{Refusal, Wire};
 use crate::certs::Store;
+use crate::certs::sealed::{self, Broken};
 use crate::certs::store::StoreError;
 use crate::config::AcmeCa;
 use aws_lc_rs::rand::SystemRandom;
@@ -120,7 +121,12 @@ impl Accounts {
     async fn load(&self) -> Result<Stored, AccountError> {
         if let Some(content) = self.store.load(&self.key).await? {
             let damaged = |reason: String| AccountError::Damaged { path: self.store.describe(&self.key), reason };
-            let stored: Stored = serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
+            let stored = match sealed::unseal::<Stored>(&content) {
+                Ok(stored) => stored,
+                Err(error @ Broken::Form(_)) => return Err(damaged(error.to_string())),
+                Err(Broken::Digest) => salvage(&content).map_err(|error| damaged(error.to_string()))?,
+            };
+            // A key notices by itself: its two halves do not fit any more.
             stored.signer().map_err(|_| damaged("the key cannot be read".to_owned()))?;
             return Ok(stored);
         }
@@ -136,7 +142,7 @@ impl Accounts {
     }
 
     async fn save(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.store.store(&self.key, serde_json::json!(stored).to_string().as_bytes()).await
+        self.store.store(&self.key, &sealed::seal(stored)).await
     }
 
     /// Registers the key. One that the CA knows already gets its account back (RFC 8555 §7.3.1).
@@ -192,6 +198,12 @@ impl Stored {
     }
 }
 
+/// What is left of a damaged record: the key. The CA knows the account's URL by it (RFC 8555 §7.3.1).
+fn salvage(content: &[u8]) -> serde_json::Result<Stored> {
+    let stored: Stored = serde_json::from_slice(content)?;
+    Ok(Stored { id: None, ..stored })
+}
+
 /// The shared key. CAs show it in base64url, some with padding.
 fn hmac_key(text: &str) -> io::Result<Vec<u8>> {
     let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
@@ -206,6 +218,7 @@ fn hmac_key(text: &str) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lc_rs::signature::KeyPair as _;
 
     #[test]
     fn a_shared_key_is_read_however_a_site_shows_it() {
@@ -214,5 +227,35 @@ mod tests {
         }
         assert_eq!(hmac_key("AA==\n").unwrap(), [0]);
         assert!(hmac_key("\n").is_err() && hmac_key("a b").is_err());
+    }
+
+    /// Whatever flips, the key is the one that the CA knows, or there is an error: never a second account.
+    #[tokio::test]
+    async fn no_flipped_bit_makes_another_account() {
+        let store = Store::memory();
+        let authority = AcmeCa {
+            directory: "https://ca.example/dir".to_owned(),
+            ca_file: None,
+            profile: None,
+            external_account: None,
+            staging: None,
+        };
+        let accounts = || Accounts::new(store.clone(), &authority, "ca", None);
+        let made = Stored { id: Some("https://ca.example/acct/1".to_owned()), ..accounts().load().await.unwrap() };
+        accounts().save(&made).await.unwrap();
+        let content = store.load("acme/ca/account.json").await.unwrap().unwrap();
+        for position in 0..content.len() {
+            let mut flipped = content.clone();
+            flipped[position] ^= 1 << (position % 8);
+            store.store("acme/ca/account.json", &flipped).await.unwrap();
+            match accounts().load().await {
+                Ok(read) => {
+                    let point = |stored: &Stored| stored.signer().unwrap().public_key().as_ref().to_vec();
+                    assert_eq!(point(&read), point(&made), "byte {position}");
+                    assert!(read.id.is_none() || read.id == made.id, "byte {position}");
+                }
+                Err(error) => assert!(matches!(error, AccountError::Damaged { .. }), "byte {position}: {error}"),
+            }
+        }
     }
 }

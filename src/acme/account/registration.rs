@@ -4,8 +4,8 @@
 //! The library registers too, but only with a key that it makes itself and hands out afterwards: a
 //! crash, or an answer that is lost, would cost the account and the binding with it.
 
-use super::super::directory::Directory;
-use super::super::wire::Wire;
+use crate::acme::directory::Directory;
+use crate::acme::wire::Wire;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair as _};

@@ -180,6 +180,20 @@ impl Ledger {
         self.push(Event { at: now, outcome, failed: Vec::new(), certificate: Some(set_key(names)) });
     }
 
+    /// A record that has nothing left to spend, in place of one that was lost: a week's
+    /// certificates and an hour's failures count as used up now.
+    pub fn spent(now: Timestamp, names: &[HostPattern]) -> Self {
+        let mut ledger = Self::default();
+        for _ in 0..standing::CERTIFICATES_A_WEEK {
+            ledger.placed(now, names);
+            ledger.finalising();
+        }
+        ledger.placed(now, names);
+        ledger.forgiven();
+        ledger.totals = Totals::default();
+        ledger
+    }
+
     /// The attempt cost the CA nothing and says nothing about it: it is taken back.
     pub fn forgiven(&mut self) {
         if self.open.take().is_some() {

@@ -49,7 +49,7 @@ const LONGEST_RETRY_AFTER: i64 = WEEK;
 const FAILED_AN_HOUR: usize = 2;
 
 /// Certificates a week for the same names. Let's Encrypt gives five.
-const CERTIFICATES_A_WEEK: usize = 4;
+pub(super) const CERTIFICATES_A_WEEK: usize = 4;
 
 /// Certificates that live shorter come from a CA without such a limit (a renewal at half their life
 /// would exceed it by itself); four in a lifetime are permitted then.

@@ -44,9 +44,12 @@ impl Keeper {
         if let Err(error) = &saved {
             tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
         }
-        manager.parts.published.publish(Slot::Issued(self.first.to_string()), certificate);
-        self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await?;
-        Ok(saved?)
+        // Before anybody sees the certificate: a process that is stopped then has a record of it.
+        let written = self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await;
+        manager.parts.published.publish(Slot::Issued(self.first.to_string()), Arc::clone(&certificate));
+        self.look_at_listeners(&certificate.facts().serial).await;
+        saved?;
+        written
     }
 
     /// Stores what could not be stored before. The order is forgotten only then: until it is, a

@@ -2,11 +2,13 @@
 //! attempt failed, and an order per challenge type until one works or the record says stop.
 
 use super::keeper::{Failed, Keeper, LONGEST_SLEEP, STORE_RETRY, seconds};
+use super::passable::PREFLIGHT_RETRY;
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
 use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
 use crate::acme::plan::{Reason, Step};
+use crate::certs::expiry::{Rung, rung};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
@@ -43,7 +45,7 @@ impl Keeper {
             }
         }
         let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
-        let challenges = manager.settings.challenges.clone();
+        let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
@@ -53,6 +55,11 @@ impl Keeper {
         loop {
             let pending = Pending::load(&manager.parts.store, &ca.key, &self.names, ca.now()).await?;
             let resumed = pending.as_ref().and_then(|pending| Challenge::parse(&pending.challenge));
+            if resumed.is_some_and(|resumed| !challenges.contains(&resumed)) {
+                // Another type is configured by now, or this one cannot work any more.
+                Pending::remove(&manager.parts.store, &ca.key, &self.first).await?;
+                continue;
+            }
             let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
             let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {
                 if tried.is_empty() {
@@ -108,7 +115,7 @@ impl Keeper {
         pending: Option<Pending>,
     ) -> Result<Option<Ended>, Failed> {
         let store = &self.manager.parts.store;
-        let replaces = self.replaces(ca);
+        let replaces = self.replaces(ca).filter(|id| directory.renewal_info(id).is_some());
         let wire = ca.wire(replaces.as_deref());
         let account = match ca.account(&wire, directory).await {
             Ok(account) => account,
@@ -209,11 +216,24 @@ impl Keeper {
         ledger.failed(now, failure);
         self.save(ca, ledger).await?;
         let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
-        tracing::error!(
-            names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
-            "ordering a certificate failed"
-        );
+        if self.is_urgent(now) {
+            tracing::error!(
+                names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
+                "ordering a certificate failed"
+            );
+        } else {
+            tracing::warn!(
+                names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
+                "ordering a certificate failed; there is time left"
+            );
+        }
         Ok(Duration::ZERO)
+    }
+
+    /// Whether a failure now is one that somebody has to look at: there is no certificate, or a
+    /// renewal has failed for half of the time that it has.
+    fn is_urgent(&self, now: Timestamp) -> bool {
+        self.validity().is_none_or(|validity| rung(now, validity.not_before, validity.not_after) >= Rung::Sixth)
     }
 
     pub(super) async fn save(&self, ca: &Ca, ledger: &Ledger) -> Result<(), Failed> {

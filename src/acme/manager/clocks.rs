@@ -15,6 +15,11 @@ impl Manager {
         heard.map_or_else(|| self.parts.clock.now(), Ca::now)
     }
 
+    /// Whether the clock of a CA seems to differ from this machine's.
+    pub(super) fn clocks_differ(&self) -> bool {
+        self.cas.iter().filter_map(Ca::skew).any(is_apart)
+    }
+
     /// Looks again at the time of `ca` if it seemed to differ from this machine's: either clock may
     /// have been put right since, and a machine that slept has missed nothing but a look.
     pub(super) async fn doubt(&self, ca: &Ca) {

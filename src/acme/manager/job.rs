@@ -90,6 +90,9 @@ impl Keeper {
         {
             return Ok(format!("renewed, valid until {}", validity.not_after));
         }
+        if let Some(blocked) = &self.blocked {
+            return Err(blocked.to_string());
+        }
         let ledgers = self.ledgers().await.map_err(failed)?;
         let last =
             ledgers.iter().filter_map(crate::acme::ledger::Ledger::last_failure).max_by_key(|failure| failure.at);

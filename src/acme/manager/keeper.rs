@@ -2,25 +2,41 @@
 
 use super::accept::Unsaved;
 use super::job::Job;
+use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
+use crate::backoff::Ladder;
+use crate::certs::Certificate;
+use crate::certs::expiry::{Rung, rung};
+use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// A long sleep is taken in pieces: a machine that was suspended, or whose clock was set, must not
-/// sleep past a renewal. Let's Encrypt's narrowest window is three hours wide.
+/// A long sleep is taken in pieces, between which the clock is looked at: a machine that was
+/// suspended, or whose clock was set, must not sleep past a renewal. Let's Encrypt's narrowest
+/// window is three hours wide.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10 * 60);
 
 /// After a failure to read or write the state directory. It costs no CA anything, so it is short.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(60);
+
+/// After a failure to read the certificate that is to be served, which asks no CA anything: a store that is there a moment
+/// after this process should not leave handshakes refused for a minute.
+const LOAD_RETRY: Ladder =
+    Ladder::new(&[Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), STORE_RETRY]);
+
+/// By so many seconds a clock may move while it is put right little by little. What is more wakes.
+const CLOCK_STEP: i64 = 60;
 
 /// Between two attempts whatever the plan says: a slip in it must not turn in circles.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -36,6 +52,8 @@ pub(super) struct Keeper {
     pub(super) unsaved: Option<Unsaved>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
+    /// Since when pre-flight has kept orders back, and what it said.
+    pub(super) blocked: Option<Blocked>,
     /// What was last told to be waited for.
     told: Option<Timestamp>,
 }
@@ -43,24 +61,24 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, told: None })
+        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
     }
 
-    /// Never returns. Without `unasked`, only what people ask for is done.
-    pub(super) async fn keep(mut self, stored: Option<Option<Current>>, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
-        self.current = match stored {
-            Some(current) => current,
-            None => self.load().await,
-        };
-        while !unasked {
-            match jobs.recv().await {
-                Some(job) => self.serve(job).await,
-                None => std::future::pending().await,
+    /// Does not return. Without `unasked`, only what people ask for is done.
+    pub(super) async fn keep(mut self, mut jobs: mpsc::Receiver<Job>, unasked: bool) {
+        // Whatever was published before: another process may have had the state directory since.
+        self.current = self.load().await;
+        if !unasked {
+            while let Some(job) = jobs.recv().await {
+                self.serve(job).await;
             }
+            return;
         }
         loop {
             let wait = match self.turn().await {
-                Ok(wait) => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                // A time that is in doubt is heard again soon.
+                Ok(wait) if self.manager.clocks_differ() => wait.clamp(SHORTEST_PAUSE, LONGEST_SLEEP),
+                Ok(wait) => wait.max(SHORTEST_PAUSE),
                 Err(Failed::Ledger(error)) => {
                     // Without the record of earlier failures, ordering could break the CA's limits.
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the record of orders cannot be read");
@@ -72,8 +90,26 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.sleep(wait) => {}
                 Some(job) = jobs.recv() => self.serve(job).await,
+            }
+        }
+    }
+
+    /// Sleeps for so long, or until the clock is set.
+    async fn sleep(&self, wait: Duration) {
+        let clock = &self.manager.parts.clock;
+        let (begin, shown) = (Instant::now(), clock.now());
+        loop {
+            let left = wait.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            let passed = i64::try_from(begin.elapsed().as_secs()).unwrap_or(i64::MAX);
+            if clock.now().since(shown.plus(passed)).abs() > CLOCK_STEP {
+                tracing::debug!(names = %self.shown(), "the clock was set; the renewal is planned anew");
+                return;
             }
         }
     }
@@ -85,12 +121,14 @@ impl Keeper {
     /// The last good certificate, published. What cannot be read is left alone, told, and tried
     /// again: a load error is not "not found", and ordering now could be the fifth this week.
     async fn load(&self) -> Option<Current> {
+        let mut failures = 0_u32;
         loop {
             match self.manager.load(&self.names).await {
                 Ok(current) => return current,
                 Err(error) => {
                     tracing::error!(names = %self.shown(), error = %Chain(&error), "the stored certificate cannot be read");
-                    tokio::time::sleep(STORE_RETRY).await;
+                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(LOAD_RETRY.after(failures)).await;
                 }
             }
         }
@@ -107,6 +145,9 @@ impl Keeper {
         let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
             self.tidy(now, &due, &mut step).await?;
+        }
+        if self.is_left_to_files(now) {
+            return Ok(LONGEST_SLEEP);
         }
         let wait = step.at.since(now);
         if wait > 0 {
@@ -144,17 +185,47 @@ impl Keeper {
         Schedule { names: &self.names, there: self.current.as_ref().map(Current::there), ledgers }
     }
 
-    /// The record at each CA.
+    /// The record at each CA. One that cannot be understood is set aside for a person, and a new one
+    /// begun that has nothing left to spend: what the old one knew, nobody may spend twice.
     pub(super) async fn ledgers(&self) -> Result<Vec<Ledger>, Failed> {
+        let store = &self.manager.parts.store;
         let mut ledgers = Vec::new();
         for ca in &self.manager.cas {
-            ledgers.push(Ledger::load(&self.manager.parts.store, &ca.key, &self.first, self.now()).await?);
+            let now = self.now();
+            ledgers.push(match Ledger::load(store, &ca.key, &self.first, now).await {
+                Err(error @ LedgerError::Damaged { .. }) => {
+                    let ledger = Ledger::spent(now, &self.names);
+                    let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
+                    tracing::error!(
+                        names = %self.shown(), error = %Chain(&error), %next_attempt,
+                        "the record of orders cannot be read; it is set aside, and nothing is ordered for a week"
+                    );
+                    store.set_aside(&ledger::key(&ca.key, &self.first)).await?;
+                    self.save(ca, &ledger).await?;
+                    ledger
+                }
+                loaded => loaded?,
+            });
         }
         Ok(ledgers)
     }
 
     pub(super) fn jitter(&self) -> u16 {
         jitter(&self.names)
+    }
+
+    /// Whether the operator's files serve all these names by now, and with time to spare: a pair that
+    /// could not be used at the start has been mended.
+    fn is_left_to_files(&self, now: Timestamp) -> bool {
+        let published = self.manager.parts.published.subscribe();
+        let published = published.borrow();
+        let good = |(slot, certificate): (&Slot, &Arc<Certificate>)| {
+            let facts = certificate.facts();
+            let fine = rung(now, facts.not_before, facts.not_after) < Rung::Sixth && certificate.is_valid_at(now);
+            (matches!(slot, Slot::Files(_)) && fine).then(|| Arc::clone(certificate))
+        };
+        let good: Vec<_> = published.iter().filter_map(good).collect();
+        self.names.iter().all(|name| good.iter().any(|certificate| certificate.includes(name)))
     }
 
     /// Says once what is waited for.
@@ -182,5 +253,5 @@ pub(super) enum Failed {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Ledger(#[from] ledger::LedgerError),
+    Ledger(#[from] LedgerError),
 }

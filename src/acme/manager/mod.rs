@@ -5,6 +5,7 @@ mod attempt;
 mod clocks;
 mod job;
 mod keeper;
+mod passable;
 mod rehearsal;
 mod suggestion;
 
@@ -12,6 +13,7 @@ use super::ask::Asked;
 use super::ca::Ca;
 use super::dns01::Dns01;
 use super::order::Answers;
+use super::preflight::Preflight;
 use super::schedule::There;
 use super::stored::{self, Stored};
 use super::wire::Transport;
@@ -21,7 +23,7 @@ use crate::certs::{Certificate, Challenges, Published, Store};
 use crate::clock::Clock;
 use crate::config::{Acme, AcmeCa, CertificateOrder};
 use crate::dns::Resolver;
-use crate::matrix::HostPattern;
+use crate::matrix::{Host, HostPattern};
 use crate::telemetry::complaint::Complaint;
 use crate::telemetry::log::Chain;
 use keeper::Keeper;
@@ -50,15 +52,11 @@ pub struct Parts {
     pub clock: Clock,
     /// DNS.
     pub resolver: Resolver,
+    /// How the way here is looked at before a CA is told to take it, and what the listeners show
+    /// looked at afterwards; without it, neither is.
+    pub preflight: Option<Preflight>,
     /// Random numbers, for a moment in a CA's window.
-    pub random: fn() -> u64,
-}
-
-/// A set of names whose certificate is kept valid.
-pub struct Kept {
-    names: Vec<HostPattern>,
-    /// What the store held and still fits; `None` when the store could not be read.
-    stored: Option<Option<Current>>,
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// The certificate that is served for a set of names and will do until it is due.
@@ -124,20 +122,22 @@ impl Manager {
     }
 
     /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
-    pub async fn publish_stored(&self, orders: Vec<CertificateOrder>) -> Vec<Kept> {
-        let mut kept = Vec::new();
+    /// A name that no stored certificate of them covers gets one that was stored for itself: names
+    /// move from certificate to certificate as the configuration changes.
+    pub async fn publish_stored(&self, orders: &[CertificateOrder], served: &[Host]) {
         for CertificateOrder { names } in orders {
-            let stored = match self.load(&names).await {
-                Ok(stored) => Some(stored),
-                // Told by the task that keeps this certificate, which tries again.
-                Err(error) => {
-                    tracing::debug!(%error, "a stored certificate cannot be read yet");
-                    None
-                }
-            };
-            kept.push(Kept { names, stored });
+            // Told by the task that keeps this certificate, which tries again.
+            if let Err(error) = self.load(names).await {
+                tracing::debug!(%error, "a stored certificate cannot be read yet");
+            }
         }
-        kept
+        for name in served.iter().filter(|name| !self.parts.published.covers(name)) {
+            let name = HostPattern::from(name.clone());
+            let Ok(Some(content)) = self.parts.store.load(&stored::key(&name)).await else { continue };
+            if let Ok(stored) = Stored::parse(&content) {
+                self.parts.published.publish(Slot::Issued(name.to_string()), Arc::new(stored.certificate));
+            }
+        }
     }
 
     /// Publishes what is stored for `names`. Returns it if it will do until it is due for renewal.
@@ -166,18 +166,18 @@ impl Manager {
         }
     }
 
-    /// Keeps all certificates valid, and does what is `asked`; without `unasked` only the latter.
+    /// Keeps the certificates for `orders` valid, and does what is `asked`; without `unasked` only the latter.
     /// Never returns; dropping the future ends it. Must run inside a `LocalSet`: the control plane
     /// has one thread.
-    pub async fn run(self, kept: Vec<Kept>, asked: mpsc::Receiver<Asked>, unasked: bool) {
+    pub async fn run(self, orders: Vec<CertificateOrder>, asked: mpsc::Receiver<Asked>, unasked: bool) {
         let manager = Rc::new(self);
         let mut tasks = JoinSet::new();
         let mut keepers = Vec::new();
-        for Kept { names, stored } in kept {
+        for CertificateOrder { names } in orders {
             let Some(keeper) = Keeper::new(Rc::clone(&manager), names.clone()) else { continue };
             let (jobs, received) = mpsc::channel(JOBS);
             keepers.push((names, jobs));
-            tasks.spawn_local(keeper.keep(stored, received, unasked));
+            tasks.spawn_local(keeper.keep(received, unasked));
         }
         tasks.spawn_local(job::dispatch(keepers, asked));
         while let Some(ended) = tasks.join_next().await {

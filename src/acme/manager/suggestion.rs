@@ -34,8 +34,8 @@ impl Keeper {
                 self.save(ca, ledger).await?;
                 return Ok(Some(ledger.ask_at(id, now)));
             }
-            RenewalInfo::Unreachable => {
-                ledger.not_suggested(id, NoSuggestion::Temporary, None, now);
+            RenewalInfo::Unreachable(retry_after) => {
+                ledger.not_suggested(id, NoSuggestion::Temporary, retry_after, now);
                 self.save(ca, ledger).await?;
                 return Ok(Some(ledger.ask_at(id, now)));
             }

@@ -1,9 +1,9 @@
 //! Authorising the names of an order: challenges are opened, announced once, and held open until
 //! the CA has made up its mind.
 
-use super::super::wire::Refusal;
 use super::answers::{Answers, Open};
-use super::error::{OrderError, again, explain, look_again, refusal};
+use super::error::{OrderError, again, explain, look_again, patience_for, refusal};
+use crate::acme::wire::Refusal;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
 use instant_acme::{AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, Order};
@@ -44,6 +44,8 @@ pub(super) async fn authorise(
             open.push(opened);
             done.push(url.clone());
             if let Err(error) = announced {
+                let Some(wait) = patience_for(&error) else { return Err(explain(STEP, error)) };
+                tokio::time::sleep(wait).await;
                 if !was_heard(order, &url, &kind(challenge)).await? {
                     return Err(explain(STEP, error));
                 }

@@ -1,9 +1,9 @@
 //! Why an order failed, and what may be tried again.
 
-use super::super::account::AccountError;
-use super::super::directory::UnknownProfile;
-use super::super::dns01::Dns01Error;
-use super::super::wire::{Refusal, WireError};
+use crate::acme::account::AccountError;
+use crate::acme::directory::UnknownProfile;
+use crate::acme::dns01::Dns01Error;
+use crate::acme::wire::{Refusal, WireError};
 use crate::certs::certificate::InvalidCertificate;
 use crate::certs::store::StoreError;
 use crate::matrix::HostPattern;
@@ -103,6 +103,13 @@ pub(in crate::acme) fn refusal(error: &Error) -> Option<&Refusal> {
         Error::Other(other) => other.downcast_ref(),
         _ => None,
     }
+}
+
+/// How long the CA asked to wait; `None` when that is longer than an attempt lasts.
+pub(super) fn patience_for(error: &Error) -> Option<Duration> {
+    let seconds = refusal(error).and_then(|refusal| refusal.retry_after).unwrap_or(0);
+    let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    (wait <= super::PATIENCE).then_some(wait)
 }
 
 /// Repeats a call that ends in `badNonce`.

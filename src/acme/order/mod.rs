@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
 use answers::Open;
-use error::look_again;
+use error::{look_again, patience_for};
 use instant_acme::{Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::borrow::Cow;
@@ -193,13 +193,14 @@ impl Placed {
             tries += 1;
             let Err(error) = again(async || self.order.finalize_csr(request).await).await else { return Ok(()) };
             let refused = refusal(&error).is_some();
-            let looked = look_again(async || self.order.refresh().await.map(drop)).await;
-            let arrived = looked.is_ok() && self.order.state().status != OrderStatus::Ready;
-            if arrived {
-                return Ok(());
-            }
-            if refused || looked.is_err() || tries >= FINALISATIONS {
-                return Err(explain(STEP, error));
+            let Some(wait) = patience_for(&error) else { return Err(explain(STEP, error)) };
+            tokio::time::sleep(wait).await;
+            match look_again(async || self.order.refresh().await.map(drop)).await {
+                Ok(()) if self.order.state().status != OrderStatus::Ready => return Ok(()),
+                Ok(()) if !refused && tries < FINALISATIONS => {}
+                // What the CA asked last is what counts.
+                Err(look) if patience_for(&look).is_none_or(|wait| !wait.is_zero()) => return Err(explain(STEP, look)),
+                _ => return Err(explain(STEP, error)),
             }
         }
     }

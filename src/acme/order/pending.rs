@@ -4,8 +4,8 @@
 //! An order that is forgotten in a crash stays open at the CA: it counts against its limits, and
 //! while it names a certificate as replaced, no other may (Let's Encrypt holds that for a week).
 
-use crate::certs::Store;
 use crate::certs::store::StoreError;
+use crate::certs::{Store, sealed};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
@@ -44,7 +44,7 @@ impl Pending {
         let Some(first) = names.first() else { return Ok(None) };
         let key = key(ca, first);
         let Some(content) = store.load(&key).await? else { return Ok(None) };
-        let pending: Option<Self> = match serde_json::from_slice(&content) {
+        let pending: Option<Self> = match sealed::unseal(&content) {
             Ok(pending) => Some(pending),
             Err(error) => {
                 tracing::warn!(record = %store.describe(&key), %error, "the record of an order under way is damaged; the order is given up");
@@ -64,7 +64,7 @@ impl Pending {
     }
 
     pub(in crate::acme) async fn save(&self, store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
-        store.store(&key(ca, first), serde_json::json!(self).to_string().as_bytes()).await
+        store.store(&key(ca, first), &sealed::seal(self)).await
     }
 
     pub(in crate::acme) async fn remove(store: &Store, ca: &str, first: &HostPattern) -> Result<(), StoreError> {
@@ -97,10 +97,14 @@ mod tests {
         assert_eq!(load(2_000).await.unwrap().unwrap().url, pending.url);
         assert!(load(1_000 + LONGEST).await.unwrap().is_none(), "too old");
         assert!(store.load("acme/ca/pending/a.example.json").await.unwrap().is_none(), "and forgotten");
-        let other = Pending { names: vec!["a.example".to_owned(), "b.example".to_owned()], ..pending };
+        let other = Pending { names: vec!["a.example".to_owned(), "b.example".to_owned()], ..pending.clone() };
         other.save(&store, "ca", &names[0]).await.unwrap();
         assert!(load(2_000).await.unwrap().is_none(), "for other names");
         store.store("acme/ca/pending/a.example.json", b"{").await.unwrap();
         assert!(load(2_000).await.unwrap().is_none(), "damaged");
+        let flipped = sealed::seal(&pending);
+        let flipped = String::from_utf8(flipped).unwrap().replace("ca.example", "cb.example");
+        store.store("acme/ca/pending/a.example.json", flipped.as_bytes()).await.unwrap();
+        assert!(load(2_000).await.unwrap().is_none(), "nobody else is asked for the order");
     }
 }

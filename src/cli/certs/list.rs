@@ -1,8 +1,8 @@
 //! `certs list`: read from the configuration, the files and the state directory, whether or not a
 //! vestibule runs.
 
-use super::row::{Leaf, Row, Source, json, text};
-use crate::acme::status::{self, KeptStatus};
+use super::row::{LastFailure, Leaf, Renewal, Row, Source, json, text};
+use crate::acme::status::{self, KeptStatus, Trouble};
 use crate::app::{FileReport, check_files, control_plane, uncovered};
 use crate::certs::certificate::Certificate;
 use crate::certs::keyring::Slot;
@@ -90,15 +90,14 @@ async fn issued(config: &Config, orders: &[CertificateOrder], now: Timestamp) ->
 }
 
 fn kept_row(status: KeptStatus, now: Timestamp) -> Row {
-    let KeptStatus { names, certificate, ca: _, plan, window: _, last_failure, budget: _, mut problems } = status;
+    let KeptStatus { names, certificate, ca: _, plan, window: _, last_failure, budget: _, problems } = status;
     let good =
         |certificate: &Certificate| certificate.is_valid_at(now) && names.iter().all(|name| certificate.includes(name));
-    problems.extend(last_failure.map(|failure| format!("at {}: {}", failure.at, failure.detail)));
     Row {
         leaf: certificate.as_ref().map(|certificate| Leaf::new(certificate.facts(), now)),
         valid: certificate.as_ref().is_some_and(good),
-        renewal: Some(plan.at.to_string()),
-        next_attempt: plan.held_by.is_some().then(|| plan.at.to_string()),
+        renewal: Some(Renewal::new(&plan)),
+        last_failure: last_failure.map(|Trouble { at, detail, .. }| LastFailure { at: at.to_string(), detail }),
         problems,
         ..Row::new(&names, Source::Acme)
     }

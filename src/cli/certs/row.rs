@@ -1,5 +1,6 @@
 //! One certificate in a list, as text and as JSON.
 
+use crate::acme::plan::Step;
 use crate::certs::x509::Facts;
 use crate::clock::Timestamp;
 use crate::matrix::HostPattern;
@@ -32,8 +33,8 @@ pub(super) struct Row {
     pub(super) leaf: Option<Leaf>,
     /// Whether every name is covered by a certificate that is valid now.
     pub(super) valid: bool,
-    pub(super) renewal: Option<String>,
-    pub(super) next_attempt: Option<String>,
+    pub(super) renewal: Option<Renewal>,
+    pub(super) last_failure: Option<LastFailure>,
     pub(super) problems: Vec<String>,
 }
 
@@ -50,6 +51,32 @@ pub(super) struct Leaf {
     life_left: f64,
 }
 
+/// The next order.
+#[derive(Debug, Serialize)]
+pub(super) struct Renewal {
+    at: String,
+    reason: String,
+    /// What postpones it.
+    held_by: Option<String>,
+}
+
+/// What went wrong last, unless a certificate came after it.
+#[derive(Debug, Serialize)]
+pub(super) struct LastFailure {
+    pub(super) at: String,
+    pub(super) detail: String,
+}
+
+impl Renewal {
+    pub(super) fn new(step: &Step) -> Self {
+        Self {
+            at: step.at.to_string(),
+            reason: step.reason.to_string(),
+            held_by: step.held_by.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
 impl Row {
     /// A row without a certificate.
     pub(super) fn new(names: &[HostPattern], source: Source) -> Self {
@@ -60,7 +87,7 @@ impl Row {
             leaf: None,
             valid: false,
             renewal: None,
-            next_attempt: None,
+            last_failure: None,
             problems: Vec::new(),
         }
     }
@@ -111,11 +138,15 @@ pub(super) fn text(rows: &[Row]) -> String {
             line("until", &leaf.not_after);
             line("left", &format!("{} days, {:.0} % of its life", leaf.days_left, leaf.life_left * 100.0));
         }
-        if let Some(renewal) = &row.renewal {
-            line(if row.leaf.is_some() { "renewal" } else { "order" }, &format!("from {renewal}"));
+        if let Some(Renewal { at, reason, held_by }) = &row.renewal {
+            line("order", &format!("{at} ({reason})"));
+            if let Some(hold) = held_by {
+                line("waiting", hold);
+            }
         }
-        if let Some(at) = &row.next_attempt {
-            line("waiting", &format!("since the last order failed, until {at}"));
+        if let Some(LastFailure { at, detail }) = &row.last_failure {
+            line("failed", at);
+            line("", detail);
         }
         for problem in &row.problems {
             line("problem", problem);
@@ -158,12 +189,12 @@ mod tests {
             names: Vec::new(),
             not_before: Timestamp(1_767_225_600),
             not_after: Timestamp(1_767_225_600 + 90 * DAY),
+            renewal_id: None,
             serial: "03f0ab12cd34ef560718293a4b5c6d7e8f90".to_owned(),
             issuer: "C=US, O=Let's Encrypt, CN=E7\u{1b}[2J".to_owned(),
             subject: String::new(),
             subject_der: Vec::new(),
             issuer_der: Vec::new(),
-            renewal_id: None,
         }
     }
 
@@ -174,7 +205,12 @@ mod tests {
         Row {
             leaf: Some(Leaf::new(&facts(), now)),
             valid: true,
-            renewal: Some(now.to_string()),
+            renewal: Some(Renewal {
+                at: now.to_string(),
+                reason: "renewal".to_owned(),
+                held_by: Some("back-off after 2 failures in a row".to_owned()),
+            }),
+            last_failure: Some(LastFailure { at: now.to_string(), detail: "the CA could not be reached".to_owned() }),
             ..Row::new(&names, Source::Acme)
         }
     }
@@ -198,9 +234,9 @@ mod tests {
             "days_left",
             "file",
             "issuer",
+            "last_failure",
             "life_left",
             "names",
-            "next_attempt",
             "not_after",
             "not_before",
             "problems",
