@@ -4,7 +4,7 @@ use super::accept::Unsaved;
 use super::job::Job;
 use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError, Renewal};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
