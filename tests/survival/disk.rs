@@ -76,6 +76,31 @@ fn with_a_full_disk_nothing_is_ordered() {
     });
 }
 
+/// A record that is set aside and cannot be written anew is still no permission: nothing to read is not nothing done.
+#[test]
+fn a_damaged_record_on_a_full_disk_permits_no_order_afterwards() {
+    const NAME: &str = "a_damaged_record_on_a_full_disk_permits_no_order_afterwards";
+    sandbox::run(module_path!(), NAME, &HOSTS, LIMIT, || {
+        let scene = Scene::new();
+        let disk = Disk::mount(&scene);
+        scene.issue_once();
+        scene.demand_replacement();
+        fs::write(scene.orders_file(), "nothing").expect("a writable file");
+        disk.fill();
+        let mut vestibule = scene.start();
+        vestibule.process().wait_for_line("No space left on device", SOON);
+        stop(vestibule);
+        disk.make_room();
+        for _restart in 0..2 {
+            let vestibule = scene.start();
+            assert_eq!(settled("orders", Duration::from_secs(1), SOON, || orders(&scene)), 1);
+            assert_eq!(scene.served(), Some(0));
+            stop(vestibule);
+        }
+        assert!(scene.orders_file().with_extension("json.damaged").exists());
+    });
+}
+
 /// The order is finalised, and then nothing can be written any more.
 #[test]
 fn a_disk_that_fills_up_meanwhile_costs_no_second_order() {

@@ -7,6 +7,7 @@ mod kills;
 mod look;
 mod orders;
 mod readonly;
+mod two;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{CERTIFICATE, HOSTS, LIMIT, SOON, Scene, stop};
 use crate::support::eventually::{eventually, settled};
 use crate::support::sandbox;
+use crate::support::vestibule::Vestibule;
 
 #[track_caller]
 fn mount(arguments: &[&str], scene: &Scene) {
@@ -42,6 +43,45 @@ fn a_read_only_folder_is_served_from_and_nothing_is_ordered() {
 
         // Nobody has to restart anything; it looks once a minute.
         mount(&["-o", "remount,bind,rw"], &scene);
+        eventually("the new certificate", CERTIFICATE + Duration::from_secs(30), || match scene.served() {
+            Some(1) => Ok(()),
+            other => Err(format!("{other:?} is served")),
+        });
+        scene.wait_for_record();
+        stop(vestibule);
+        scene.assert_clean();
+    });
+}
+
+/// Taken away from the user that vestibule runs as, who is not root.
+#[test]
+fn a_folder_that_was_closed_to_its_user_is_told_and_recovers() {
+    const NAME: &str = "a_folder_that_was_closed_to_its_user_is_told_and_recovers";
+    sandbox::run(module_path!(), NAME, &HOSTS, LIMIT, || {
+        let scene = Scene::new();
+        scene.issue_once();
+        scene.demand_replacement();
+        let mode = |mode: u32| {
+            for folder in [scene.state().join("certificates"), scene.ca_folder().join("orders"), scene.state()] {
+                fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("our own folder");
+            }
+        };
+        mode(0o500);
+        // As root, but without root's right to pass over modes.
+        let mut unprivileged = Command::new("setpriv");
+        unprivileged.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--"]);
+        unprivileged.arg(env!("CARGO_BIN_EXE_vestibule"));
+        let mut vestibule = Vestibule::start_through(unprivileged, &scene.config());
+        assert_eq!(scene.served(), Some(0));
+        let alarm = vestibule.process().find_line(Default::default(), SOON, |line| {
+            line.contains("ERROR")
+                && line.contains(&*scene.state().to_string_lossy())
+                && line.contains("Permission denied")
+        });
+        alarm.expect("an alarm");
+        let requests = || scene.ca().with_records(|records| records.orders.len());
+        assert_eq!(settled("orders", Duration::from_secs(1), SOON, requests), 1);
+        mode(0o700);
         eventually("the new certificate", CERTIFICATE + Duration::from_secs(30), || match scene.served() {
             Some(1) => Ok(()),
             other => Err(format!("{other:?} is served")),

@@ -58,7 +58,9 @@ impl Keeper {
             if resumed.is_some_and(|resumed| !challenges.contains(&resumed)) {
                 // Another type is configured by now, or this one cannot work any more.
                 Pending::remove(&manager.parts.store, &ca.key, &self.first).await?;
-                continue;
+                tracing::info!(names = %self.shown(), "the order under way is given up: its challenge type is ruled out now");
+                // It may have been all that was permitted now.
+                return Ok(Duration::ZERO);
             }
             let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
             let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {

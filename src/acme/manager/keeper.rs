@@ -213,7 +213,7 @@ impl Keeper {
                         names = %self.shown(), error = %Chain(&error), %next_attempt,
                         "the record of orders cannot be read; it is set aside, and nothing is ordered for a week"
                     );
-                    store.set_aside(&ledger::key(&ca.key, &self.first)).await?;
+                    store.copy_aside(&ledger::key(&ca.key, &self.first)).await?;
                     self.save(ca, &ledger).await?;
                     ledger
                 }
