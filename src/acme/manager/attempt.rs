@@ -221,10 +221,12 @@ impl Keeper {
         if let FailureKind::Paused { link: Some(link) } = &failure.kind {
             tracing::error!(names = %self.shown(), %link, "the CA has paused these names after too many failures; open the link to have them taken up again");
         }
+        // A CA that hands out something else than it was asked for is never a matter of time.
+        let urgent = failure.kind == FailureKind::Unproved || self.is_urgent(now);
         ledger.failed(now, failure);
         self.save(ca, ledger).await?;
         let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
-        if self.is_urgent(now) {
+        if urgent {
             tracing::error!(
                 names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
                 "ordering a certificate failed"
