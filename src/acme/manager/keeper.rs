@@ -4,7 +4,7 @@ use super::accept::Unsaved;
 use super::job::Job;
 use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError, Renewal};
 use crate::acme::order::Pending;
 use crate::acme::plan::{Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
@@ -50,6 +50,8 @@ pub(super) struct Keeper {
     /// What is served, if it will do.
     pub(super) current: Option<Current>,
     pub(super) unsaved: Option<Unsaved>,
+    /// What the CA said of the renewal and the store did not take yet.
+    pub(super) unwritten: Option<Renewal>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
     /// Since when pre-flight has kept orders back, and what it said.
@@ -61,7 +63,17 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
+        Some(Self {
+            manager,
+            names,
+            first,
+            current: None,
+            unsaved: None,
+            unwritten: None,
+            fresh: true,
+            blocked: None,
+            told: None,
+        })
     }
 
     /// Does not return. Without `unasked`, only what people ask for is done.
