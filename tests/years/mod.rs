@@ -1,9 +1,14 @@
 //! Years of renewal with nobody there: the real manager, CAs of our own, and a clock that runs ahead.
 
+mod clocks;
+mod directed;
 mod disk;
+mod failover;
 mod life;
+mod limits;
 mod oracle;
 mod random;
+mod renewals;
 mod rim;
 mod road;
 mod table;

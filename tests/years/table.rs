@@ -102,6 +102,13 @@ impl Row {
             }
             row.busiest = row.busiest.max(days.into_values().max().unwrap_or_default());
         }
+        // Four looks an hour while a CA is away and the clock wrong; two every six hours otherwise.
+        if row.busiest > 1_000 || row.requests > 60_000 || row.unused > 0 {
+            world.fail(&format!(
+                "{} requests, {} in a day; {} certificates that nobody used",
+                row.requests, row.busiest, row.unused
+            ));
+        }
         row
     }
 }

@@ -5,10 +5,11 @@ use super::keeper::{Failed, Keeper};
 use crate::acme::ca::Ca;
 use crate::acme::ledger::{Issued, Ledger};
 use crate::acme::order::{Outcome, Pending};
-use crate::acme::plan;
+use crate::acme::plan::{self, Validity};
 use crate::acme::stored;
 use crate::certs::keyring::Slot;
 use crate::certs::store::StoreError;
+use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::telemetry::log::Chain;
 use std::rc::Rc;
@@ -33,7 +34,7 @@ impl Keeper {
     ) -> Result<(), Failed> {
         let manager = Rc::clone(&self.manager);
         let Some(ca) = manager.cas.get(index) else { return Ok(()) };
-        let Outcome { certificate, pem } = outcome;
+        let Outcome { certificate, pem, ended_before } = outcome;
         let certificate = Arc::new(certificate);
         if let Some(issuer) = certificate.absent_issuer() {
             tracing::warn!(names = %self.shown(), %issuer, "the CA sent no certificate of its issuer; clients that do not know the issuer by themselves will refuse this certificate");
@@ -45,7 +46,15 @@ impl Keeper {
             tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
         }
         // Before anybody sees the certificate: a process that is stopped then has a record of it.
-        let written = self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await;
+        let window = before.and_then(|before| ledger.window(before.there().renewal_id).cloned());
+        let issued = Issued {
+            names: &self.names,
+            challenge: Some(challenge),
+            lifetime: self.validity().map_or(0, Validity::lifetime),
+            renewal_exempt: exempt,
+            window: window.as_ref(),
+        };
+        let written = self.write_down(ca, ledger, ended_before, issued).await;
         manager.parts.published.publish(Slot::Issued(self.first.to_string()), Arc::clone(&certificate));
         self.look_at_listeners(&certificate.facts().serial).await;
         saved?;
@@ -63,27 +72,18 @@ impl Keeper {
         Ok(())
     }
 
+    /// A certificate that an earlier attempt left at the CA is as old as its order: while it waited
+    /// there, it may have come near its renewal.
     async fn write_down(
         &self,
         ca: &Ca,
         ledger: &mut Ledger,
-        before: Option<&Current>,
-        challenge: Challenge,
-        exempt: bool,
+        ended_before: Option<Timestamp>,
+        issued: Issued<'_>,
     ) -> Result<(), Failed> {
         let now = ca.now();
         let Some(validity) = self.validity() else { return Ok(()) };
-        let window = before.and_then(|before| ledger.window(before.there().renewal_id)).cloned();
-        ledger.issued(
-            now,
-            Issued {
-                names: &self.names,
-                challenge: Some(challenge),
-                lifetime: validity.lifetime(),
-                renewal_exempt: exempt,
-                window: window.as_ref(),
-            },
-        );
+        ledger.issued(ended_before.map_or(now, |placed| placed.min(now)), issued);
         if plan::due(now, Some(validity), None, self.jitter()).at <= now {
             let not_after = validity.not_after;
             tracing::warn!(%now, %not_after, "the new certificate is due for renewal already: is this machine's clock right?");

@@ -54,6 +54,9 @@ pub(super) struct Outcome {
     pub certificate: Certificate,
     /// Key and chain, for the store.
     pub pem: String,
+    /// When the order was placed, if it had come to its end before this attempt took it up: the
+    /// certificate is not new then.
+    pub ended_before: Option<Timestamp>,
 }
 
 /// Places an order. A CA that does not like what it would replace gets it once more without: the
@@ -135,6 +138,7 @@ impl Placed {
     /// Takes an authorised order to its end, from wherever it stands.
     pub(super) async fn fetch(&mut self, names: &[HostPattern], wire: &Wire) -> Result<Outcome, OrderError> {
         let key = KeyPair::from_pem(&self.pending.key)?;
+        let ended = self.order.state().status == OrderStatus::Valid;
         if self.order.state().status == OrderStatus::Ready {
             self.finalise(&signing_request(&key, names)?).await?;
         }
@@ -146,7 +150,8 @@ impl Placed {
         let chain = chain.ok_or(Error::Str("what came is no chain of certificates"));
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
         let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
-        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key) })
+        let ended_before = ended.then_some(Timestamp(self.pending.placed));
+        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key), ended_before })
     }
 
     /// Looks until the order has left `status`.
