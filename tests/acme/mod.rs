@@ -7,6 +7,7 @@ mod faulty;
 mod faulty_server;
 mod import;
 mod issue;
+mod lives;
 mod newer;
 mod preflight;
 mod restart;
