@@ -129,3 +129,20 @@ async fn a_silent_ca_holds_nobody_up() {
     life.run(&[&silent, &next], &config, Duration::from_secs(300), || false).await;
     assert_eq!(next.records().certificates.len(), 50);
 }
+
+/// A program that dies whenever the CA has looked in vain must not spend the CA's patience by being started again.
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_stays_within_the_limit_on_failed_validations() {
+    let life = Life::new();
+    life.met.store(false, Ordering::Relaxed);
+    let ca = life.ca(FaultyCa::settings());
+    let config = config(&[&ca], &["http-01"], 1);
+    for _ in 0..100 {
+        let before = ca.with_records(|records| records.count(Kind::Challenge));
+        let announced = || ca.with_records(|records| records.count(Kind::Challenge)) > before;
+        life.run(&[&ca], &config, Duration::from_secs(HOUR / 10), announced).await;
+    }
+    let records = ca.records();
+    assert!(records.over_limits().is_empty(), "{:?}", records.over_limits());
+    assert!(records.orders.len() > 2, "it goes on trying");
+}

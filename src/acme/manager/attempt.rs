@@ -7,7 +7,7 @@ use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
 use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
-use crate::acme::plan::{Reason, Step};
+use crate::acme::plan::{self, Reason, Step};
 use crate::certs::expiry::{Rung, rung};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
@@ -70,8 +70,14 @@ impl Keeper {
             };
             tried.push(challenge);
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                // Its challenge type has not been tried yet.
-                None => drop(tried.pop()),
+                None => {
+                    // Its challenge type has not been tried yet. What an earlier process left may be taken up at any
+                    // time, but another order has to wait until the record permits one.
+                    tried.pop();
+                    if !self.permits_another(ledger, &step.reason, ca.now()) {
+                        return Ok(Duration::ZERO);
+                    }
+                }
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
@@ -102,6 +108,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whether the record of the CA permits an order now.
+    fn permits_another(&self, ledger: &Ledger, reason: &Reason, now: Timestamp) -> bool {
+        let emergency = self.validity().is_some_and(|validity| plan::is_emergency(now, validity));
+        let standing = ledger.earliest(now, &self.names, emergency, self.jitter());
+        let at = if *reason == Reason::Asked { standing.limits_until } else { standing.at };
+        at <= now
     }
 
     /// Places an order, or takes up the one that is kept, and sees it through. `None` when the kept

@@ -144,7 +144,7 @@ impl Keeper {
         let due = schedule.due(now);
         let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
-            self.tidy(now, &due, &mut step).await?;
+            self.tidy(now, &due, &ledgers, &mut step).await?;
         }
         if self.is_left_to_files(now) {
             return Ok(LONGEST_SLEEP);
@@ -160,12 +160,16 @@ impl Keeper {
 
     /// What is left of an earlier process: an order that nobody waits for any more is forgotten,
     /// one that is still wanted is taken up at once, which costs no quota.
-    async fn tidy(&self, now: Timestamp, due: &Due, step: &mut Step) -> Result<(), StoreError> {
-        for (index, ca) in self.manager.cas.iter().enumerate() {
+    /// Limits hold all the same: the order may turn out to have ended in a failure that nobody has counted yet.
+    async fn tidy(&self, now: Timestamp, due: &Due, ledgers: &[Ledger], step: &mut Step) -> Result<(), StoreError> {
+        for (index, (ca, ledger)) in self.manager.cas.iter().zip(ledgers).enumerate() {
             let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
             if due.at > now {
                 Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
-            } else if step.at > now && step.held_by.as_ref().is_none_or(Hold::is_back_off) {
+            } else if step.at > now
+                && step.held_by.as_ref().is_none_or(Hold::is_back_off)
+                && self.schedule(ledgers).standing(ledger, now).limits_until <= now
+            {
                 (step.ca, step.at) = (index, now);
             }
         }
