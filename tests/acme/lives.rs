@@ -146,3 +146,24 @@ async fn a_crash_loop_stays_within_the_limit_on_failed_validations() {
     assert!(records.over_limits().is_empty(), "{:?}", records.over_limits());
     assert!(records.orders.len() > 2, "it goes on trying");
 }
+
+/// The certificate that an order of days ago led to is about to expire, and is replaced although it has just arrived.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_left_behind_opens_no_gap() {
+    const LIFETIME: i64 = 160 * 3_600;
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings().profiles(&[]).lifetime(LIFETIME).without_renewal_info());
+    let config = config(&[&ca], &["http-01"], 1);
+    let finalised = || ca.with_records(|records| records.count(Kind::Finalize)) > 0;
+    life.run(&[&ca], &config, Duration::from_secs(HOUR), finalised).await;
+    assert_eq!(ca.records().certificates.len(), 1, "issued, and nobody heard of it");
+    // The machine is off until a few hours are left.
+    tokio::time::sleep(Duration::from_secs(156 * HOUR)).await;
+    for _ in 0..40 {
+        life.run(&[&ca], &config, Duration::from_secs(HOUR), || false).await;
+        let now = BEGIN + i64::try_from(life.begin.elapsed().as_secs()).unwrap();
+        let slots = life.published.subscribe().borrow().clone();
+        assert!(slots.values().any(|certificate| certificate.is_valid_at(Timestamp(now))), "a gap");
+    }
+    assert!(ca.records().over_limits().is_empty());
+}

@@ -29,7 +29,7 @@ impl Keeper {
         outcome: Outcome,
         ledger: &mut Ledger,
         challenge: Challenge,
-        exempt: bool,
+        (exempt, resumed): (bool, bool),
     ) -> Result<(), Failed> {
         let manager = Rc::clone(&self.manager);
         let Some(ca) = manager.cas.get(index) else { return Ok(()) };
@@ -45,7 +45,7 @@ impl Keeper {
             tracing::error!(names = %self.shown(), error = %Chain(error), "the new certificate could not be stored; it is served from memory");
         }
         // Before anybody sees the certificate: a process that is stopped then has a record of it.
-        let written = self.write_down(ca, ledger, before.as_ref(), challenge, exempt).await;
+        let written = self.write_down(ca, ledger, before.as_ref(), challenge, (exempt, resumed)).await;
         manager.parts.published.publish(Slot::Issued(self.first.to_string()), Arc::clone(&certificate));
         self.look_at_listeners(&certificate.facts().serial).await;
         saved?;
@@ -69,13 +69,16 @@ impl Keeper {
         ledger: &mut Ledger,
         before: Option<&Current>,
         challenge: Challenge,
-        exempt: bool,
+        (exempt, resumed): (bool, bool),
     ) -> Result<(), Failed> {
         let now = ca.now();
         let Some(validity) = self.validity() else { return Ok(()) };
         let window = before.and_then(|before| ledger.window(before.there().renewal_id)).cloned();
+        // An order that was left behind may have led to it days ago: then it is not new, and no reason to wait with
+        // its renewal.
+        let at = if resumed { validity.not_before.min(now) } else { now };
         ledger.issued(
-            now,
+            at,
             Issued {
                 names: &self.names,
                 challenge: Some(challenge),

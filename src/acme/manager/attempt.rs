@@ -69,6 +69,7 @@ impl Keeper {
                 return Ok(Duration::ZERO);
             };
             tried.push(challenge);
+            let resumed = pending.is_some();
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
                 None => {
                     // Its challenge type has not been tried yet. What an earlier process left may be taken up at any
@@ -79,7 +80,7 @@ impl Keeper {
                     }
                 }
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
-                    self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
+                    self.accept(step.ca, *outcome, ledger, challenge, (exempt, resumed)).await?;
                     return Ok(Duration::ZERO);
                 }
                 Some(Ended::Failed(error)) => {
