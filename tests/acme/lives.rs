@@ -167,3 +167,20 @@ async fn an_order_that_was_left_behind_opens_no_gap() {
     }
     assert!(ca.records().over_limits().is_empty());
 }
+
+/// What is wrong with the account at the rehearsal stage keeps nobody from ordering.
+#[tokio::test(start_paused = true)]
+async fn a_stage_without_an_account_is_no_stage() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let stage = life.ca(FaultyCa::settings().base("https://stage.test"));
+    let config = config(&[&ca], &["http-01"], 1);
+    let config = config.replacen("challenges", &format!("staging = {:?}\nchallenges", stage.directory()), 1);
+    life.store.store("acme/stage.test_directory/account.json", b"{}").await.unwrap();
+    life.met.store(false, Ordering::Relaxed);
+    life.run(&[&ca, &stage], &config, Duration::from_secs(30), || false).await;
+    assert_eq!(ca.records().failures.len(), 2, "one for each name");
+    life.met.store(true, Ordering::Relaxed);
+    life.run(&[&ca, &stage], &config, Duration::from_secs(HOUR), || false).await;
+    assert_eq!(ca.records().certificates.len(), 1);
+}
