@@ -4,13 +4,15 @@
 use super::account::{AccountError, Accounts};
 use super::directory::Directory;
 use super::order::{OrderError, again, explain, refusal};
-use super::wire::{Transport, Wire};
+use super::wire::{Transport, Wire, WireError};
 use crate::certs::Store;
 use crate::clock::{Clock, Timestamp};
 use crate::config::AcmeCa;
+use crate::telemetry::log::Chain;
 use bytes::Bytes;
 use http::Request;
 use instant_acme::Account;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -22,6 +24,10 @@ const DIRECTORY_AGE: Duration = Duration::from_secs(60);
 
 /// The longest Retry-After of a directory that is believed.
 const LONGEST_WAIT: i64 = 86_400;
+
+/// How long a failure to read the directory stands for everybody who asks: as many names as there are would otherwise
+/// wait for a silent CA one after the other.
+const FAILURE_AGE: Duration = Duration::from_secs(10);
 
 /// The CA asked to wait before it is asked for its directory again.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,8 @@ struct Known {
     directory: Option<(Directory, Instant)>,
     /// The CA could not answer, and asked to wait until then.
     wait: Option<Instant>,
+    /// The CA could not be reached then, and why.
+    failed: Option<(Instant, String)>,
 }
 
 /// What a CA says about the renewal of a certificate.
@@ -109,13 +117,21 @@ impl Ca {
                 retry_after: Some(seconds),
             });
         }
+        if let Some((_, why)) = known.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_AGE) {
+            let source = Box::new(WireError::JustFailed(why.clone()));
+            return Err(OrderError::Step { step: STEP, source, retry_after: None });
+        }
         match Directory::fetch(&self.wire, &self.authority.directory).await {
             Ok(directory) => {
-                *known = Known { directory: Some((directory.clone(), Instant::now())), wait: None };
+                *known = Known { directory: Some((directory.clone(), Instant::now())), ..Known::default() };
                 Ok(directory)
             }
             Err(error) => {
                 let error = explain(STEP, error);
+                if error.is_unreachable() {
+                    let why = error.source().map_or_else(|| error.to_string(), |source| Chain(source).to_string());
+                    known.failed = Some((Instant::now(), why));
+                }
                 let seconds = error.retry_after().map(|seconds| seconds.clamp(0, LONGEST_WAIT));
                 known.wait =
                     seconds.and_then(|seconds| Some(Instant::now() + Duration::from_secs(seconds.try_into().ok()?)));

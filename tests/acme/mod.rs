@@ -13,6 +13,7 @@ mod import;
 mod interrupted;
 mod issue;
 mod lab;
+mod lives;
 mod newer;
 mod preflight;
 mod refusals;

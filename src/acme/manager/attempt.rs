@@ -7,7 +7,8 @@ use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
 use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
-use crate::acme::plan::{Reason, Step};
+use crate::acme::plan::{self, Reason, Step};
+use crate::acme::wire::Refusal;
 use crate::certs::expiry::{Rung, rung};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
@@ -45,25 +46,20 @@ impl Keeper {
             }
         }
         let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
+        if let Some(pending) = Pending::load(&manager.parts.store, &ca.key, &self.names, now).await?
+            && let Some(wait) = self.take_up(step, &directory, ledger, pending).await?
+        {
+            return Ok(wait);
+        }
         let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
         }
         let mut tried = Vec::new();
-        let mut account_made_anew = false;
         loop {
-            let pending = Pending::load(&manager.parts.store, &ca.key, &self.names, ca.now()).await?;
-            let resumed = pending.as_ref().and_then(|pending| Challenge::parse(&pending.challenge));
-            if resumed.is_some_and(|resumed| !challenges.contains(&resumed)) {
-                // Another type is configured by now, or this one cannot work any more.
-                Pending::remove(&manager.parts.store, &ca.key, &self.first).await?;
-                tracing::info!(names = %self.shown(), "the order under way is given up: its challenge type is ruled out now");
-                // It may have been all that was permitted now.
-                return Ok(Duration::ZERO);
-            }
             let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
-            let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {
+            let Some(challenge) = ledger.choose(&open, &self.names) else {
                 if tried.is_empty() {
                     tracing::error!(names = %self.shown(), "no challenge type in acme.challenges can prove these names; addresses take \"http-01\", wildcards \"dns-01\"");
                     return Ok(LONGEST_SLEEP);
@@ -71,27 +67,17 @@ impl Keeper {
                 return Ok(Duration::ZERO);
             };
             tried.push(challenge);
-            match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                // Its challenge type has not been tried yet, and no limit has been passed over.
-                None if step.reason == Reason::Asked => drop(tried.pop()),
-                // What may be ordered in its place, and when, is for the plan to say.
+            let mut ended = self.one_order(ca, &directory, ledger, challenge, None).await?;
+            if self.register_again(ca, ledger, &ended).await? {
+                ended = self.one_order(ca, &directory, ledger, challenge, None).await?;
+            }
+            match ended {
                 None => return Ok(Duration::ZERO),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
                 }
                 Some(Ended::Failed(error)) => {
-                    if error.refusal().is_some_and(|refusal| refusal.account_is_gone()) && !account_made_anew {
-                        tracing::warn!(ca = %ca.authority.directory, "the CA does not know the account any more; its key is registered again");
-                        account_made_anew = true;
-                        tried.retain(|tried| *tried != challenge);
-                        ledger.forgiven();
-                        self.save(ca, ledger).await?;
-                        if let Err(error) = ca.forget_account().await {
-                            return self.note_failure(ca, ledger, Some(challenge), error.into()).await;
-                        }
-                        continue;
-                    }
                     let validation = matches!(error, OrderError::Validation { .. });
                     let wait = self.note_failure(ca, ledger, Some(challenge), error).await?;
                     // Another type may work, and at once, while the CA's patience lasts.
@@ -100,16 +86,70 @@ impl Keeper {
                     if validation && next.is_none() {
                         tracing::error!(names = %self.shown(), "no challenge type that is configured works");
                     }
-                    // One that was taken up again may have done so past a limit on new ones.
-                    if !validation
-                        || resumed.is_some()
-                        || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0
-                    {
+                    if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
                         return Ok(wait);
                     }
                 }
             }
         }
+    }
+
+    /// Takes up an order that is kept. The way here is not looked at first: the order may need it no
+    /// more. Returns how long nothing is to be done; `None` when the order has gone, and another may
+    /// take its place.
+    async fn take_up(
+        &mut self,
+        step: &Step,
+        directory: &Directory,
+        ledger: &mut Ledger,
+        pending: Pending,
+    ) -> Result<Option<Duration>, Failed> {
+        let manager = Rc::clone(&self.manager);
+        let Some(ca) = manager.cas.get(step.ca) else { return Ok(None) };
+        let Some(challenge) = Challenge::parse(&pending.challenge) else { return Ok(None) };
+        let mut ended = self.one_order(ca, directory, ledger, challenge, Some(pending.clone())).await?;
+        if self.register_again(ca, ledger, &ended).await? {
+            ended = self.one_order(ca, directory, ledger, challenge, Some(pending)).await?;
+        }
+        match ended {
+            None => {
+                // What may be ordered in its place, and when, is for the record to say.
+                let permitted = self.permits_another(ledger, &step.reason, ca.now());
+                Ok((!permitted).then_some(Duration::ZERO))
+            }
+            Some(Ended::Issued(outcome, challenge, exempt)) => {
+                self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
+                Ok(Some(Duration::ZERO))
+            }
+            Some(Ended::Failed(error)) => self.note_failure(ca, ledger, Some(challenge), error).await.map(Some),
+        }
+    }
+
+    /// Whether the CA does not know the account any more, and the order may be tried once again with
+    /// the account registered anew, by its key.
+    async fn register_again(&self, ca: &Ca, ledger: &mut Ledger, ended: &Option<Ended>) -> Result<bool, Failed> {
+        let gone = matches!(ended, Some(Ended::Failed(error)) if error.refusal().is_some_and(Refusal::account_is_gone));
+        if !gone {
+            return Ok(false);
+        }
+        tracing::warn!(ca = %ca.authority.directory, "the CA does not know the account any more; its key is registered again");
+        ledger.forgiven();
+        self.save(ca, ledger).await?;
+        match ca.forget_account().await {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                tracing::error!(names = %self.shown(), error = %Chain(&error), "the account cannot be written");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the record of the CA permits an order now.
+    fn permits_another(&self, ledger: &Ledger, reason: &Reason, now: Timestamp) -> bool {
+        let emergency = self.validity().is_some_and(|validity| plan::is_emergency(now, validity));
+        let standing = ledger.earliest(now, &self.names, emergency, self.jitter());
+        let at = if *reason == Reason::Asked { standing.limits_until } else { standing.at };
+        at <= now
     }
 
     /// Places an order, or takes up the one that is kept, and sees it through. `None` when the kept
@@ -131,7 +171,12 @@ impl Keeper {
         };
         let placed = if let Some(pending) = pending {
             match order::resume(&account, pending).await {
-                Ok(Some(placed)) => {
+                Ok(Some(mut placed)) => {
+                    if placed.needs_proof() && !self.manager.settings.challenges.contains(&challenge) {
+                        tracing::info!(names = %self.shown(), challenge = challenge.as_str(), "the order under way is given up: its challenge type is not configured any more");
+                        Pending::remove(store, &ca.key, &self.first).await?;
+                        return Ok(None);
+                    }
                     tracing::info!(names = %self.shown(), "an order that was under way is taken up again");
                     Ok(placed)
                 }

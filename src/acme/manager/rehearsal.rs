@@ -3,7 +3,7 @@
 use super::attempt::{failure, remedy};
 use super::keeper::{Failed, Keeper};
 use crate::acme::ca::Ca;
-use crate::acme::ledger::Ledger;
+use crate::acme::ledger::{Failure, FailureKind, Ledger};
 use crate::acme::order::{self, OrderError, Wanted};
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
@@ -34,13 +34,26 @@ impl Keeper {
         match rehearsed {
             Ok(()) => ledger.rehearsed(now, Ok(challenge)),
             Err(error) => {
-                tracing::error!(
-                    names = %self.shown(), challenge = challenge.as_str(), error = %Chain(&error),
-                    "the rehearsal failed, so nothing is ordered; remedy: {}", remedy(challenge)
-                );
-                // What is not the stage's is this machine's: production would meet it as well.
-                let Some(failure) = failure(&error, Some(challenge), now) else { return Ok(false) };
-                ledger.rehearsed(now, Err(failure));
+                let failed = failure(&error, Some(challenge), now).unwrap_or_else(|| Failure {
+                    // The stage's account, say. That is no reason to order nothing.
+                    kind: FailureKind::Local,
+                    detail: Chain(&error).to_string(),
+                    retry_after: None,
+                    challenge: None,
+                    identifiers: Vec::new(),
+                });
+                if failed.kind == FailureKind::Validation {
+                    tracing::error!(
+                        names = %self.shown(), challenge = challenge.as_str(), error = %Chain(&error),
+                        "the rehearsal failed, so nothing is ordered; remedy: {}", remedy(challenge)
+                    );
+                } else {
+                    tracing::warn!(
+                        names = %self.shown(), ca = %stage.authority.directory, error = %Chain(&error),
+                        "nothing can be rehearsed; the order is placed without"
+                    );
+                }
+                ledger.rehearsed(now, Err(failed));
             }
         }
         self.save(ca, ledger).await?;

@@ -62,6 +62,9 @@ pub enum WireError {
     /// No whole answer in time.
     #[error("{0} did not answer within {1:?}")]
     Timeout(String, Duration),
+    /// Somebody else has just asked, in vain; why, in words.
+    #[error("{0} (a moment ago)")]
+    JustFailed(String),
     /// The connection broke, or the answer is too long.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),

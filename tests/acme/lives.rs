@@ -1,0 +1,186 @@
+//! The manager in this process, on a paused clock, between a CA and a store that outlive it: what a crash, a wrong
+//! record or a silent CA leaves behind.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+use vestibule::acme::{Manager, Parts, Transport, WireError};
+use vestibule::certs::{Challenges, Published, Store};
+use vestibule::clock::{Clock, Timestamp};
+use vestibule::config::{AcmeCa, Config};
+use vestibule::dns::Resolver;
+
+use crate::support::faulty_ca::{Answer, Fault, FaultyCa, Kind, Matcher, Settings};
+
+/// 2026-11-23 12:00 UTC.
+const BEGIN: i64 = 1_795_435_200;
+
+const HOUR: u64 = 3_600;
+
+/// A store and a clock; processes come and go.
+struct Life {
+    store: Store,
+    begin: Instant,
+    met: Arc<AtomicBool>,
+    published: Arc<Published>,
+}
+
+/// Hands requests to the CA whose host they name. What is not answered ends after the half minute that a real exchange has.
+struct InProcess {
+    cas: Vec<FaultyCa>,
+    begin: Instant,
+    answered: Arc<Notify>,
+}
+
+impl Transport for InProcess {
+    fn exchange(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, WireError>> {
+        let now = BEGIN + i64::try_from(self.begin.elapsed().as_secs()).unwrap();
+        let host = request.uri().host().expect("a host").to_owned();
+        let ca = self.cas.iter().find(|ca| ca.directory().starts_with(&format!("https://{host}/"))).expect("its CA");
+        let answer = ca.answer(&request, now);
+        self.answered.notify_one();
+        Box::pin(async move {
+            let silence = Duration::from_secs(30);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            match answer {
+                Answer::Respond(response) => Ok(response),
+                Answer::Hang | Answer::Reset => {
+                    tokio::time::sleep(silence).await;
+                    Err(WireError::Timeout("ca.test".to_owned(), silence))
+                }
+            }
+        })
+    }
+}
+
+impl Life {
+    fn new() -> Self {
+        Self {
+            store: Store::memory(),
+            begin: Instant::now(),
+            met: Arc::new(AtomicBool::new(true)),
+            published: Arc::default(),
+        }
+    }
+
+    /// A CA that validates as `met` says.
+    fn ca(&self, settings: Settings) -> FaultyCa {
+        let met = Arc::clone(&self.met);
+        settings.start(move |_| met.load(Ordering::Relaxed).then_some(()).ok_or_else(|| "nothing there".to_owned()))
+    }
+
+    /// Runs the manager for so long, or until `end` says that it crashes.
+    async fn run(&self, cas: &[&FaultyCa], config: &str, longest: Duration, end: impl Fn() -> bool) {
+        let config = Config::parse(config, Path::new("t.toml")).expect("a configuration");
+        let clock = Clock::Shifted { at: self.begin, shown: Timestamp(BEGIN), ahead: Arc::new(AtomicI64::new(0)) };
+        let parts = Parts {
+            store: self.store.clone(),
+            published: Arc::clone(&self.published),
+            challenges: Challenges::default(),
+            clock,
+            resolver: Resolver::from_system(),
+            preflight: None,
+            random: Arc::new(|| 7),
+        };
+        let answered = Arc::new(Notify::new());
+        let cas: Vec<FaultyCa> = cas.iter().map(|ca| (*ca).clone()).collect();
+        let transport = |_: &AcmeCa| -> Result<Arc<dyn Transport>, std::convert::Infallible> {
+            Ok(Arc::new(InProcess { cas: cas.clone(), begin: self.begin, answered: Arc::clone(&answered) }))
+        };
+        let Ok(manager) = Manager::new(parts, &config.acme, None, transport);
+        let orders = config.names.orders().to_vec();
+        let (_asking, asked) = mpsc::channel(1);
+        let process = LocalSet::new();
+        process.spawn_local(manager.run(orders, asked, true));
+        let until = Instant::now() + longest;
+        process
+            .run_until(async { while !end() && tokio::time::timeout_at(until, answered.notified()).await.is_ok() {} })
+            .await;
+    }
+}
+
+fn config(cas: &[&FaultyCa], challenges: &[&str], servers: usize) -> String {
+    let (first, others) = cas.split_first().expect("a CA");
+    let mut text = format!("[acme]\ndirectory = {:?}\nchallenges = {challenges:?}\n", first.directory());
+    for other in others {
+        text += &format!("[[acme.fallback]]\ndirectory = {:?}\n", other.directory());
+    }
+    for server in 0..servers {
+        text += &format!("[[server]]\nserver_name = \"s{server}.test\"\npublic_host = \"matrix.s{server}.test\"\n");
+    }
+    text
+}
+
+/// Fifty names behind a CA that says nothing: each is at the next CA within minutes.
+#[tokio::test(start_paused = true)]
+async fn a_silent_ca_holds_nobody_up() {
+    let life = Life::new();
+    let (silent, next) = (life.ca(FaultyCa::settings()), life.ca(FaultyCa::settings().base("https://next.test")));
+    silent.fault(Matcher::any(), Fault::Hang);
+    let config = config(&[&silent, &next], &["http-01"], 50);
+    life.run(&[&silent, &next], &config, Duration::from_secs(300), || false).await;
+    assert_eq!(next.records().certificates.len(), 50);
+}
+
+/// A program that dies whenever the CA has looked in vain must not spend the CA's patience by being started again.
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_stays_within_the_limit_on_failed_validations() {
+    let life = Life::new();
+    life.met.store(false, Ordering::Relaxed);
+    let ca = life.ca(FaultyCa::settings());
+    let config = config(&[&ca], &["http-01"], 1);
+    for _ in 0..100 {
+        let before = ca.with_records(|records| records.count(Kind::Challenge));
+        let announced = || ca.with_records(|records| records.count(Kind::Challenge)) > before;
+        life.run(&[&ca], &config, Duration::from_secs(HOUR / 10), announced).await;
+    }
+    let records = ca.records();
+    assert!(records.over_limits().is_empty(), "{:?}", records.over_limits());
+    assert!(records.orders.len() > 2, "it goes on trying");
+}
+
+/// The certificate that an order of days ago led to is about to expire, and is replaced although it has just arrived.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_left_behind_opens_no_gap() {
+    const LIFETIME: i64 = 160 * 3_600;
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings().profiles(&[]).lifetime(LIFETIME).without_renewal_info());
+    let config = config(&[&ca], &["http-01"], 1);
+    let finalised = || ca.with_records(|records| records.count(Kind::Finalize)) > 0;
+    life.run(&[&ca], &config, Duration::from_secs(HOUR), finalised).await;
+    assert_eq!(ca.records().certificates.len(), 1, "issued, and nobody heard of it");
+    // The machine is off until a few hours are left.
+    tokio::time::sleep(Duration::from_secs(156 * HOUR)).await;
+    for _ in 0..40 {
+        life.run(&[&ca], &config, Duration::from_secs(HOUR), || false).await;
+        let now = BEGIN + i64::try_from(life.begin.elapsed().as_secs()).unwrap();
+        let slots = life.published.subscribe().borrow().clone();
+        assert!(slots.values().any(|certificate| certificate.is_valid_at(Timestamp(now))), "a gap");
+    }
+    assert!(ca.records().over_limits().is_empty());
+}
+
+/// What is wrong with the account at the rehearsal stage keeps nobody from ordering.
+#[tokio::test(start_paused = true)]
+async fn a_stage_without_an_account_is_no_stage() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let stage = life.ca(FaultyCa::settings().base("https://stage.test"));
+    let config = config(&[&ca], &["http-01"], 1);
+    let config = config.replacen("challenges", &format!("staging = {:?}\nchallenges", stage.directory()), 1);
+    life.store.store("acme/stage.test_directory/account.json", b"{}").await.unwrap();
+    life.met.store(false, Ordering::Relaxed);
+    life.run(&[&ca, &stage], &config, Duration::from_secs(30), || false).await;
+    assert_eq!(ca.records().failures.len(), 2, "one for each name");
+    life.met.store(true, Ordering::Relaxed);
+    life.run(&[&ca, &stage], &config, Duration::from_secs(HOUR), || false).await;
+    assert_eq!(ca.records().certificates.len(), 1);
+}
