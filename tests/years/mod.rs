@@ -16,6 +16,9 @@ mod time;
 mod troubles;
 mod world;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
 /// Lived in every run of the tests.
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
 
@@ -29,7 +32,18 @@ fn five_years() {
         (None, None) => SEEDS.to_vec(),
     };
     println!("{}", table::HEAD);
-    for seed in seeds {
-        println!("{}", life::life(seed));
-    }
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
+    let (next, (rows, lived)) = (AtomicUsize::new(0), mpsc::channel());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (seeds, next, rows) = (&seeds, &next, rows.clone());
+            scope.spawn(move || {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    rows.send(life::life(*seed)).expect("somebody prints it");
+                }
+            });
+        }
+        drop(rows);
+        lived.iter().for_each(|row| println!("{row}"));
+    });
 }

@@ -146,7 +146,7 @@ impl Oracle {
             self.served = None;
             return Ok(());
         };
-        if !record.names.iter().any(|name| *name == self.first) {
+        if !record.names.contains(&self.first) {
             return Err(format!("a certificate for {:?} is served for {}", record.names, self.first));
         }
         certificate.verify_links(certificate.facts().not_before).map_err(|error| error.to_string())?;

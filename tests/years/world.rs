@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Judges what was served up to now, and sees what is served from now on.
-    pub fn look(&mut self) {
+    pub fn look(&self) {
         let now = self.time.now();
         let setbacks = || self.rim.setbacks();
         let oracles = Rc::clone(&self.oracles);
