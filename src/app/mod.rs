@@ -48,6 +48,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use unit_status::UnitStatus;
@@ -55,6 +56,10 @@ use workers::Workers;
 
 /// Commands that may wait for the control plane, which takes them at once.
 const WAITING: usize = 16;
+
+/// For writes to the state directory that are under way at the end. They take milliseconds, and one
+/// that is cut off leaves the entry as it was.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why the program cannot start. Each sentence names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -258,7 +263,11 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Runs `work` on this thread, the control plane's.
 pub fn control_plane<T>(work: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, work))
+    let done = LocalSet::new().block_on(&runtime, work);
+    // Dropped, the runtime would wait for threads that hang in the system: in a lookup of a name server
+    // that does not answer, or in a network file system.
+    runtime.shutdown_timeout(LAST_WRITES);
+    Ok(done)
 }
 
 #[cfg(test)]
