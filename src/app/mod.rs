@@ -79,9 +79,11 @@ pub enum StartError {
     /// The internal CA cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The extra root for the CA cannot be used.
-    #[error("acme.ca_file {path}: {source}; name a PEM file of certificates", path = .path.display())]
+    /// The extra root for a CA cannot be used.
+    #[error("ca_file {path}, for the CA {directory}: {source}; name a PEM file of certificates", path = .path.display())]
     CaFile {
+        /// Which CA: there may be several, and files for each.
+        directory: String,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -98,7 +100,7 @@ pub enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// Why `acme.ca_file` cannot be used.
+/// Why a `ca_file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFileError {
     /// It cannot be read.
