@@ -21,7 +21,7 @@ use vestibule::config::{AcmeCa, Config};
 use vestibule::dns::Resolver;
 use vestibule::matrix::Host;
 
-use crate::support::faulty_ca::{Answer, Fault, FaultyCa, Kind, Matcher, Settings};
+use crate::support::faulty_ca::{Answer, Fault, FaultyCa, Kind, Matcher, Problem, Settings};
 
 /// 2026-11-23 12:00 UTC.
 const BEGIN: i64 = 1_795_435_200;
@@ -229,4 +229,18 @@ async fn a_name_that_is_left_alone_keeps_its_certificate() {
     life.run(&[&ca], &format!("{both}apex = \"elsewhere\"\n"), Duration::from_secs(HOUR), || false).await;
     let host = Host::parse("matrix.s0.test").unwrap();
     assert!(life.slots().values().any(|certificate| certificate.covers(&host)));
+}
+
+/// An order that ends before every name is answered for has the CA look for none of them.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_announced_before_everything_is_open() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let broken = Fault::Problem(Problem::new(500, "serverInternal", "no"));
+    ca.fault(Matcher::of(Kind::Authorization).skip(1).times(1), broken);
+    let config = config(&[&ca], &["http-01"], 1);
+    life.run(&[&ca], &config, Duration::from_secs(30), || false).await;
+    assert_eq!(ca.records().count(Kind::Challenge), 0);
+    life.run(&[&ca], &config, Duration::from_secs(300), || false).await;
+    assert_eq!((ca.records().orders.len(), ca.records().certificates.len()), (1, 1));
 }
