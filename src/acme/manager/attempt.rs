@@ -71,14 +71,10 @@ impl Keeper {
             tried.push(challenge);
             let resumed = pending.is_some();
             match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                None => {
-                    // Its challenge type has not been tried yet. What an earlier process left may be taken up at any
-                    // time, but another order has to wait until the record permits one.
-                    tried.pop();
-                    if !self.permits_another(ledger, &step.reason, ca.now()) {
-                        return Ok(Duration::ZERO);
-                    }
-                }
+                // Its challenge type has not been tried yet. What was left behind may be taken up at any time, but
+                // another order has to wait until the record permits one.
+                None if self.permits_another(ledger, &step.reason, ca.now()) => drop(tried.pop()),
+                None => return Ok(Duration::ZERO),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
                     self.accept(step.ca, *outcome, ledger, challenge, (exempt, resumed)).await?;
                     return Ok(Duration::ZERO);
