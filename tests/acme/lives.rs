@@ -244,3 +244,14 @@ async fn nothing_is_announced_before_everything_is_open() {
     life.run(&[&ca], &config, Duration::from_secs(300), || false).await;
     assert_eq!((ca.records().orders.len(), ca.records().certificates.len()), (1, 1));
 }
+
+/// A CA withdraws the profile that is asked for, as they do.
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_profile_leads_to_the_next_ca() {
+    let life = Life::new();
+    let (first, next) = (life.ca(FaultyCa::settings()), life.ca(FaultyCa::settings().base("https://next.test")));
+    let config = config(&[&first, &next], &["http-01"], 1);
+    let config = config.replacen("challenges", "profile = \"tlsclient\"\nchallenges", 1);
+    life.run(&[&first, &next], &config, Duration::from_secs(60), || false).await;
+    assert_eq!((first.records().orders.len(), next.records().certificates.len()), (0, 1));
+}
