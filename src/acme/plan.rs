@@ -104,7 +104,12 @@ const JITTER_SCALE: u16 = 1_000;
 
 /// Whether so little is left that waiting is no longer an option.
 pub fn is_emergency(now: Timestamp, current: Validity) -> bool {
-    now >= current.left(EMERGENCY)
+    now >= emergency_at(current)
+}
+
+/// From when on that is so.
+pub fn emergency_at(current: Validity) -> Timestamp {
+    current.left(EMERGENCY)
 }
 
 /// When the certificate is due. `window` is what the CA suggested for `current`, and `jitter` is a

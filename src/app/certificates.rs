@@ -262,6 +262,11 @@ impl Certificates {
         let keyring = Keyring::new(slots, &served, default);
         let table = TlsTable::new(&keyring, &self.tickets)?;
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
+        // Nobody renews those, and nobody is to be alarmed when they expire.
+        let is_left_over = |slot: &Slot| matches!(slot, Slot::LeftOver(_));
+        for (slot, _) in slots.iter().filter(|(slot, one)| is_left_over(slot) && !keyring.shows(one)) {
+            self.published.retire(slot);
+        }
         let shown = slots.values().map(|certificate| certificate.facts().serial.clone()).collect();
         let told = self.told.replace(shown);
         for certificate in slots.values() {
@@ -335,7 +340,7 @@ pub fn unused_files(config: &Config, published: &Published) -> Vec<String> {
             let path = config.tls.certificates.get(*index)?.chain.display();
             Some(format!("tls.certificates: {path} covers no served name, only {}", certificate.names()))
         }
-        Slot::Files(_) | Slot::Issued(_) => None,
+        Slot::Files(_) | Slot::Issued(_) | Slot::LeftOver(_) => None,
     });
     unused.collect()
 }

@@ -164,6 +164,7 @@ impl Record {
         match slot {
             Slot::Files(index) => format!("expiry/files-{index}.json"),
             Slot::Issued(name) => format!("expiry/issued-{name}.json"),
+            Slot::LeftOver(name) => format!("expiry/left-{name}.json"),
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum Slot {
     Files(usize),
     /// Issued for a set of names, by its first name.
     Issued(String),
+    /// Issued for this name under another configuration: served until one of the present configuration is there.
+    LeftOver(Host),
 }
 
 /// Every certificate that is served now. Issuers publish, one reader turns it into a [`Keyring`].
@@ -33,6 +35,11 @@ impl Published {
         self.slots.send_modify(|slots| {
             slots.insert(slot, certificate);
         });
+    }
+
+    /// Serves the certificate in `slot` no longer.
+    pub fn retire(&self, slot: &Slot) {
+        self.slots.send_if_modified(|slots| slots.remove(slot).is_some());
     }
 
     /// What is served, and a way to wait for changes.
@@ -76,6 +83,11 @@ impl Keyring {
     /// The certificate for clients that send none.
     pub fn default_certificate(&self) -> Option<&Arc<Certificate>> {
         self.default.as_ref()
+    }
+
+    /// Whether `certificate` is shown to anybody.
+    pub fn shows(&self, certificate: &Arc<Certificate>) -> bool {
+        self.by_name.values().chain(&self.default).any(|shown| Arc::ptr_eq(shown, certificate))
     }
 
     /// Every name that has a certificate.

@@ -165,7 +165,10 @@ fn read(root: Reader) -> Config {
     let tls_reader = section("tls");
     let tls = tls::read_tls(&tls_reader);
     let acme_reader = section("acme");
-    let acme = tls::read_acme(&acme_reader);
+    let mut acme = tls::read_acme(&acme_reader);
+    if listen.http.addresses.is_empty() && tls.issuer == Issuer::Acme {
+        tls::leave_http_out(&mut acme, &acme_reader);
+    }
     let (sites, site_readers) = read_all(root.tables("site"), server::read_site);
     let limits = with(section("limits"), limits::read);
     let trusted_proxies = with(section("trusted_proxies"), |reader| {

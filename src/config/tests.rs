@@ -20,6 +20,23 @@ fn one_line_is_a_complete_configuration() {
 }
 
 #[test]
+fn http_01_needs_a_listener() {
+    let read = |more: &str| parse_text(&format!("server_name = \"example.com\"\nlisten.http = []\n{more}"));
+    let by_default = read("").unwrap();
+    assert_eq!((by_default.acme.challenges, by_default.notices.len()), (vec![Challenge::TlsAlpn01], 0));
+    let written = read("acme.challenges = [\"http-01\", \"tls-alpn-01\"]").unwrap();
+    assert_eq!(written.acme.challenges, [Challenge::TlsAlpn01]);
+    assert!(
+        written.notices[0].ends_with("\"http-01\" is left out, because listen.http is empty"),
+        "{:?}",
+        written.notices
+    );
+    let only = "acme.challenges = [\"http-01\"]";
+    assert!(read(only).unwrap_err()[0].contains("acme.challenges: \"http-01\" needs a listener"));
+    assert!(read(&format!("{only}\ntls.issuer = \"internal\"")).is_ok(), "nobody orders");
+}
+
+#[test]
 fn two_servers_and_two_sites() {
     let config = parse_text(
         r#"

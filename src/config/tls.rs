@@ -206,6 +206,20 @@ pub fn read_acme(reader: &Reader) -> Acme {
     Acme { cas, challenges, dns, wildcards, expiry_hook }
 }
 
+/// Without a listener on port 80 nobody answers HTTP-01, and each try would be a failed validation.
+pub(super) fn leave_http_out(acme: &mut Acme, reader: &Reader) {
+    if acme.challenges == [Challenge::Http01] {
+        let right = "set listen.http = [\"[::]:80\"], or write another type";
+        reader.refuse("challenges", Wrong::new("\"http-01\" needs a listener, and listen.http is empty", right));
+        return;
+    }
+    let all = acme.challenges.len();
+    acme.challenges.retain(|challenge| *challenge != Challenge::Http01);
+    if acme.challenges.len() < all && reader.is_set("challenges") {
+        reader.note("challenges", "\"http-01\" is left out, because listen.http is empty");
+    }
+}
+
 fn wildcards(node: &Node) -> Result<Vec<HostPattern>, Wrong> {
     let pattern = |node: &Node| {
         let text = values::string(node)?;

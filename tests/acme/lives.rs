@@ -1,9 +1,10 @@
 //! The manager in this process, on a paused clock, between a CA and a store that outlive it: what a crash, a wrong
 //! record or a silent CA leaves behind.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +14,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use vestibule::acme::{Manager, Parts, Transport, WireError};
-use vestibule::certs::{Challenges, Published, Store};
+use vestibule::certs::keyring::Slot;
+use vestibule::certs::{Certificate, Challenges, Keyring, Published, Store};
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::config::{AcmeCa, Config};
 use vestibule::dns::Resolver;
+use vestibule::matrix::Host;
 
-use crate::support::faulty_ca::{Answer, Fault, FaultyCa, Kind, Matcher, Settings};
+use crate::support::faulty_ca::{Answer, Fault, FaultyCa, Kind, Matcher, Problem, Settings};
 
 /// 2026-11-23 12:00 UTC.
 const BEGIN: i64 = 1_795_435_200;
@@ -30,7 +33,8 @@ struct Life {
     store: Store,
     begin: Instant,
     met: Arc<AtomicBool>,
-    published: Arc<Published>,
+    /// Of the last process.
+    published: Mutex<Arc<Published>>,
 }
 
 /// Hands requests to the CA whose host they name. What is not answered ends after the half minute that a real exchange has.
@@ -67,7 +71,7 @@ impl Life {
             store: Store::memory(),
             begin: Instant::now(),
             met: Arc::new(AtomicBool::new(true)),
-            published: Arc::default(),
+            published: Mutex::default(),
         }
     }
 
@@ -77,13 +81,20 @@ impl Life {
         settings.start(move |_| met.load(Ordering::Relaxed).then_some(()).ok_or_else(|| "nothing there".to_owned()))
     }
 
+    /// What the last process served at its end.
+    fn slots(&self) -> BTreeMap<Slot, Arc<Certificate>> {
+        self.published.lock().unwrap().subscribe().borrow().clone()
+    }
+
     /// Runs the manager for so long, or until `end` says that it crashes.
     async fn run(&self, cas: &[&FaultyCa], config: &str, longest: Duration, end: impl Fn() -> bool) {
         let config = Config::parse(config, Path::new("t.toml")).expect("a configuration");
         let clock = Clock::Shifted { at: self.begin, shown: Timestamp(BEGIN), ahead: Arc::new(AtomicI64::new(0)) };
+        let published = Arc::<Published>::default();
+        *self.published.lock().unwrap() = Arc::clone(&published);
         let parts = Parts {
             store: self.store.clone(),
-            published: Arc::clone(&self.published),
+            published,
             challenges: Challenges::default(),
             clock,
             resolver: Resolver::from_system(),
@@ -97,6 +108,7 @@ impl Life {
         };
         let Ok(manager) = Manager::new(parts, &config.acme, None, transport);
         let orders = config.names.orders().to_vec();
+        manager.publish_stored(&orders, config.names.certificate_names()).await;
         let (_asking, asked) = mpsc::channel(1);
         let process = LocalSet::new();
         process.spawn_local(manager.run(orders, asked, true));
@@ -162,7 +174,7 @@ async fn an_order_that_was_left_behind_opens_no_gap() {
     for _ in 0..40 {
         life.run(&[&ca], &config, Duration::from_secs(HOUR), || false).await;
         let now = BEGIN + i64::try_from(life.begin.elapsed().as_secs()).unwrap();
-        let slots = life.published.subscribe().borrow().clone();
+        let slots = life.slots();
         assert!(slots.values().any(|certificate| certificate.is_valid_at(Timestamp(now))), "a gap");
     }
     assert!(ca.records().over_limits().is_empty());
@@ -183,4 +195,63 @@ async fn a_stage_without_an_account_is_no_stage() {
     life.met.store(true, Ordering::Relaxed);
     life.run(&[&ca, &stage], &config, Duration::from_secs(HOUR), || false).await;
     assert_eq!(ca.records().certificates.len(), 1);
+}
+
+/// A name that moves into another name's certificate shows what an earlier configuration left for it only until the
+/// new one is there, whichever of the two names comes first in the alphabet.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_another_configuration_gives_way() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let now = config(&[&ca], &["http-01"], 1);
+    let before = format!("{now}apex = \"elsewhere\"\n");
+    life.run(&[&ca], &before, Duration::from_secs(HOUR), || false).await;
+    ca.outage(0, BEGIN + 7_200);
+    let served = [Host::parse("matrix.s0.test").unwrap()];
+    let shown = || {
+        let keyring = Keyring::new(&life.slots(), &served, None);
+        keyring.for_name("matrix.s0.test").expect("a certificate").names()
+    };
+    life.run(&[&ca], &now, Duration::from_secs(60), || false).await;
+    assert_eq!(shown(), "matrix.s0.test");
+    life.run(&[&ca], &now, Duration::from_secs(3 * HOUR), || false).await;
+    assert_eq!(shown(), "matrix.s0.test,s0.test");
+}
+
+/// A name whose certificate bore another name first is served from it until it has one of its own.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_left_alone_keeps_its_certificate() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let both = config(&[&ca], &["http-01"], 1);
+    life.run(&[&ca], &both, Duration::from_secs(HOUR), || false).await;
+    ca.outage(0, i64::MAX);
+    life.run(&[&ca], &format!("{both}apex = \"elsewhere\"\n"), Duration::from_secs(HOUR), || false).await;
+    let host = Host::parse("matrix.s0.test").unwrap();
+    assert!(life.slots().values().any(|certificate| certificate.covers(&host)));
+}
+
+/// An order that ends before every name is answered for has the CA look for none of them.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_announced_before_everything_is_open() {
+    let life = Life::new();
+    let ca = life.ca(FaultyCa::settings());
+    let broken = Fault::Problem(Problem::new(500, "serverInternal", "no"));
+    ca.fault(Matcher::of(Kind::Authorization).skip(1).times(1), broken);
+    let config = config(&[&ca], &["http-01"], 1);
+    life.run(&[&ca], &config, Duration::from_secs(30), || false).await;
+    assert_eq!(ca.records().count(Kind::Challenge), 0);
+    life.run(&[&ca], &config, Duration::from_secs(300), || false).await;
+    assert_eq!((ca.records().orders.len(), ca.records().certificates.len()), (1, 1));
+}
+
+/// A CA withdraws the profile that is asked for, as they do.
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_profile_leads_to_the_next_ca() {
+    let life = Life::new();
+    let (first, next) = (life.ca(FaultyCa::settings()), life.ca(FaultyCa::settings().base("https://next.test")));
+    let config = config(&[&first, &next], &["http-01"], 1);
+    let config = config.replacen("challenges", "profile = \"tlsclient\"\nchallenges", 1);
+    life.run(&[&first, &next], &config, Duration::from_secs(60), || false).await;
+    assert_eq!((first.records().orders.len(), next.records().certificates.len()), (0, 1));
 }

@@ -23,8 +23,8 @@ struct State {
     entries: BTreeMap<String, Vec<u8>>,
     trouble: Trouble,
     errors: usize,
-    /// Certificates whose entry was looked at since the last start, with success.
-    read: Vec<String>,
+    /// Certificates whose entry was looked at since the last start, with success, and when first.
+    read: Vec<(String, i64)>,
 }
 
 /// Clones are handles to the same disk: it outlives the process.
@@ -64,10 +64,10 @@ impl Disk {
         self.state().read.clear();
     }
 
-    /// Whether the process could read the certificate that begins with this name since it began.
-    pub fn was_read(&self, first: &str) -> bool {
+    /// Whether the process could read the certificate that begins with this name, before `now`.
+    pub fn was_read(&self, first: &str, now: i64) -> bool {
         let key = format!("certificates/{first}.pem");
-        self.state().read.contains(&key)
+        self.state().read.iter().any(|(read, at)| *read == key && *at < now)
     }
 
     fn fails(&self, share: u64, what: &str, key: &str) -> io::Result<()> {
@@ -108,10 +108,11 @@ impl Backend for Disk {
             self.rim.pass().await;
             let share = self.state().trouble.loads;
             self.fails(share, "reading", &key)?;
+            let now = self.rim.now();
             let mut state = self.state();
             let found = state.entries.get(&key).cloned();
-            if key.starts_with("certificates/") && !state.read.contains(&key) {
-                state.read.push(key);
+            if key.starts_with("certificates/") && !state.read.iter().any(|(read, _)| *read == key) {
+                state.read.push((key, now));
             }
             Ok(found)
         })

@@ -42,6 +42,11 @@ impl Rim {
         Self { time, state: Arc::default(), died: Arc::default() }
     }
 
+    /// The true time.
+    pub fn now(&self) -> i64 {
+        self.time.now()
+    }
+
     pub fn arm(&self, death: Death) {
         self.state().death = Some(death);
     }

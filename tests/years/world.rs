@@ -271,7 +271,7 @@ impl World {
         let setbacks = || self.rim.setbacks();
         let oracles = Rc::clone(&self.oracles);
         for oracle in oracles.borrow_mut().iter_mut() {
-            let read = self.disk.was_read(&oracle.first);
+            let read = self.disk.was_read(&oracle.first, now);
             let judged = oracle.look(now, &self.troubles, &setbacks, read);
             self.insist(&oracle.first, judged);
             let slot = Slot::Issued(oracle.first.clone());

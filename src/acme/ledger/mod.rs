@@ -182,14 +182,18 @@ impl Ledger {
     }
 
     /// A record that has nothing left to spend, in place of one that was lost: a week's
-    /// certificates and an hour's failures count as used up now.
-    pub fn spent(now: Timestamp, names: &[HostPattern]) -> Self {
+    /// certificates and an hour's failures count as used up now. Where the certificate that is there runs out within
+    /// that week, what counts comes back in the `emergency`: a certificate more than the record's limit is one that
+    /// the CA still issues.
+    pub fn spent(now: Timestamp, names: &[HostPattern], emergency: Option<Timestamp>) -> Self {
+        let hold = emergency.map_or(standing::WEEK, |at| at.since(now).clamp(standing::HOUR, standing::WEEK));
+        let at = now.plus(hold - standing::WEEK);
         let mut ledger = Self::default();
         for _ in 0..standing::CERTIFICATES_A_WEEK {
-            ledger.placed(now, names);
+            ledger.placed(at, names);
             ledger.finalising();
         }
-        ledger.placed(now, names);
+        ledger.placed(at, names);
         ledger.forgiven();
         ledger.totals = Totals::default();
         ledger

@@ -10,9 +10,9 @@ use crate::matrix::HostPattern;
 use std::fmt;
 use std::time::Duration;
 
-const HOUR: i64 = 3_600;
+pub(super) const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
-const WEEK: i64 = 7 * DAY;
+pub(super) const WEEK: i64 = 7 * DAY;
 
 /// As Let's Encrypt's integration guide asks: a minute, ten, a hundred, then once a day.
 const LADDER: Ladder = Ladder::new(&[

@@ -427,6 +427,20 @@ async fn records_on_the_disk() {
 
 /// A later version of this format may add fields.
 #[test]
+fn a_lost_record_opens_no_gap() {
+    let set = names(&["a.example"]);
+    let until = |emergency: Option<i64>| {
+        let ledger = Ledger::spent(START, &set, emergency.map(|seconds| START.plus(seconds)));
+        ledger.earliest(START, &set, false, 0).limits_until.since(START)
+    };
+    assert_eq!((until(None), until(Some(30 * DAY))), (7 * DAY, 7 * DAY));
+    let soon = until(Some(3 * DAY));
+    assert!((3 * DAY..=3 * DAY + HOUR).contains(&soon), "a short life's emergency: {soon}");
+    let over = until(Some(-DAY));
+    assert!((HOUR..=2 * HOUR).contains(&over), "not at once: {over}");
+}
+
+#[test]
 fn unknown_fields_are_tolerated() {
     let mut value = serde_json::json!(Ledger::default());
     value["news"] = serde_json::json!({"of": "tomorrow"});

@@ -309,10 +309,11 @@ pub(super) fn failure(error: &OrderError, challenge: Option<Challenge>, now: Tim
             None => FailureKind::Unavailable,
         },
         OrderError::GivenUp { kind, detail, .. } => FailureKind::from_problem(403, kind.as_deref(), detail),
-        OrderError::Unfinished { .. } => FailureKind::Unavailable,
+        // A profile that the CA has withdrawn is its own affair, and the next CA has its own.
+        OrderError::Unfinished { .. } | OrderError::Profile(_) => FailureKind::Unavailable,
         OrderError::Unproved(_) => FailureKind::Unproved,
         OrderError::Dns(_) | OrderError::NoDns => FailureKind::Local,
-        OrderError::Account(_) | OrderError::Profile(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
+        OrderError::Account(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
     };
     let identifiers = match error {
         OrderError::Validation { failed, .. } => failed.iter().map(HostPattern::plain).collect(),

@@ -7,6 +7,7 @@ use crate::acme::ca::ca_key;
 use crate::acme::plan::{Due, Reason};
 use crate::matrix::HostPattern;
 use crate::telemetry::log::Chain;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,35 +18,51 @@ pub(super) struct Job {
     done: oneshot::Sender<bool>,
 }
 
-/// Hands every request to the keepers that it means, and answers when all of them have.
+/// Hands every request to the keepers that it means, and answers when all of them have. A keeper whose
+/// CA is slow holds up no request but those about its own names.
 pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, mut asked: mpsc::Receiver<Asked>) {
-    while let Some(request) = asked.recv().await {
-        let meant: Vec<_> = keepers.iter().filter(|(names, _)| request.ask.means(names)).collect();
-        for name in request.ask.names() {
-            if !keepers.iter().any(|(names, _)| names.iter().any(|pattern| pattern.covers(name))) {
-                request.line(format!("{name}: no certificate is ordered for this name here"));
+    let mut answers = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            request = asked.recv() => match request {
+                Some(request) => answers.push(hand_over(&keepers, request)),
+                None => break,
+            },
+            Some(()) = answers.next() => {}
+        }
+    }
+    while answers.next().await.is_some() {}
+    // Nobody can ask any more; the keepers go on.
+    std::future::pending().await
+}
+
+/// Asks the keepers at once; what is returned waits for their answers.
+fn hand_over(keepers: &[(Vec<HostPattern>, mpsc::Sender<Job>)], request: Asked) -> impl Future<Output = ()> + use<> {
+    let meant: Vec<_> = keepers.iter().filter(|(names, _)| request.ask.means(names)).collect();
+    for name in request.ask.names() {
+        if !keepers.iter().any(|(names, _)| names.iter().any(|pattern| pattern.covers(name))) {
+            request.line(format!("{name}: no certificate is ordered for this name here"));
+        }
+    }
+    let mut good = !meant.is_empty() || request.ask.names().is_empty();
+    let mut waiting = Vec::new();
+    for (names, keeper) in meant {
+        let (done, answer) = oneshot::channel();
+        let job = Job { ask: request.ask.clone(), lines: request.lines.clone(), done };
+        match keeper.try_send(job) {
+            Ok(()) => waiting.push(answer),
+            Err(_) => {
+                request.line(format!("{}: busy; try again in a minute", HostPattern::list(names)));
+                good = false;
             }
         }
-        let mut good = !meant.is_empty() || request.ask.names().is_empty();
-        let mut waiting = Vec::new();
-        for (names, keeper) in meant {
-            let (done, answer) = oneshot::channel();
-            let job = Job { ask: request.ask.clone(), lines: request.lines.clone(), done };
-            match keeper.try_send(job) {
-                Ok(()) => waiting.push(answer),
-                Err(_) => {
-                    request.line(format!("{}: busy; try again in a minute", HostPattern::list(names)));
-                    good = false;
-                }
-            }
-        }
+    }
+    async move {
         for answer in waiting {
             good &= answer.await.unwrap_or(false);
         }
         request.finish(good);
     }
-    // Nobody can ask any more; the keepers go on.
-    std::future::pending().await
 }
 
 impl Keeper {
@@ -133,5 +150,38 @@ impl Keeper {
 
     fn serial(&self) -> Option<String> {
         Some(self.current.as_ref()?.certificate.facts().serial.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Host;
+
+    #[tokio::test]
+    async fn a_slow_keeper_holds_up_no_other() {
+        let host = |name: &str| Host::parse(name).unwrap();
+        let keeper = |name: &str| {
+            let (jobs, received) = mpsc::channel::<Job>(1);
+            ((vec![HostPattern::from(host(name))], jobs), received)
+        };
+        let ((slow, _unanswered), (quick, mut jobs)) = (keeper("a.example"), keeper("b.example"));
+        let (asks, asked) = mpsc::channel(2);
+        let ask = async |name| {
+            let (lines, _told) = mpsc::unbounded_channel();
+            let (done, answer) = oneshot::channel();
+            asks.send(Asked { ask: Ask::Rehearse { names: vec![host(name)] }, lines, done }).await.unwrap();
+            answer
+        };
+        let client = async {
+            let _waits = ask("a.example").await;
+            let answer = ask("b.example").await;
+            jobs.recv().await.unwrap().done.send(true).unwrap();
+            answer.await.unwrap()
+        };
+        tokio::select! {
+            () = dispatch(vec![slow, quick], asked) => {}
+            good = client => assert!(good),
+        }
     }
 }

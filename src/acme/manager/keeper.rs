@@ -6,7 +6,7 @@ use super::passable::Blocked;
 use super::{Current, Manager};
 use crate::acme::ledger::{self, Hold, Ledger, LedgerError, Renewal};
 use crate::acme::order::Pending;
-use crate::acme::plan::{Due, Reason, Step, Validity};
+use crate::acme::plan::{self, Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
 use crate::backoff::Ladder;
 use crate::certs::Certificate;
@@ -207,11 +207,11 @@ impl Keeper {
             let now = self.now();
             ledgers.push(match Ledger::load(store, &ca.key, &self.first, now).await {
                 Err(error @ LedgerError::Damaged { .. }) => {
-                    let ledger = Ledger::spent(now, &self.names);
+                    let ledger = Ledger::spent(now, &self.names, self.validity().map(plan::emergency_at));
                     let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
                     tracing::error!(
                         names = %self.shown(), error = %Chain(&error), %next_attempt,
-                        "the record of orders cannot be read; it is set aside, and nothing is ordered for a week"
+                        "the record of orders cannot be read; it is set aside, and nothing is ordered until then"
                     );
                     store.copy_aside(&ledger::key(&ca.key, &self.first)).await?;
                     self.save(ca, &ledger).await?;

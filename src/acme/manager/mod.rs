@@ -122,8 +122,8 @@ impl Manager {
     }
 
     /// Publishes what the store holds for `orders`, so that a restart serves from its first moment.
-    /// A name that no stored certificate of them covers gets one that was stored for itself: names
-    /// move from certificate to certificate as the configuration changes.
+    /// A name that no stored certificate of them covers gets one of an earlier configuration: names
+    /// move from certificate to certificate as it changes.
     pub async fn publish_stored(&self, orders: &[CertificateOrder], served: &[Host]) {
         for CertificateOrder { names } in orders {
             // Told by the task that keeps this certificate, which tries again.
@@ -132,10 +132,14 @@ impl Manager {
             }
         }
         for name in served.iter().filter(|name| !self.parts.published.covers(name)) {
-            let name = HostPattern::from(name.clone());
-            let Ok(Some(content)) = self.parts.store.load(&stored::key(&name)).await else { continue };
-            if let Ok(stored) = Stored::parse(&content) {
-                self.parts.published.publish(Slot::Issued(name.to_string()), Arc::new(stored.certificate));
+            for set in former_sets(name) {
+                let Ok(Some(content)) = self.parts.store.load(&stored::key(&set)).await else { continue };
+                if let Ok(stored) = Stored::parse(&content)
+                    && stored.certificate.covers(name)
+                {
+                    self.parts.published.publish(Slot::LeftOver(name.clone()), Arc::new(stored.certificate));
+                    break;
+                }
             }
         }
     }
@@ -186,4 +190,17 @@ impl Manager {
             }
         }
     }
+}
+
+/// What a certificate may have been stored as that covers `name`: itself, or, because a server's public host mostly lies
+/// below its name, a parent or its wildcard.
+fn former_sets(name: &Host) -> Vec<HostPattern> {
+    let mut sets = vec![HostPattern::from(name.clone())];
+    let mut rest = name.dns().unwrap_or_default();
+    while let Some((_, parent)) = rest.split_once('.').filter(|(_, parent)| parent.contains('.')) {
+        let patterns = [HostPattern::parse(parent), HostPattern::parse(&format!("*.{parent}"))];
+        sets.extend(patterns.into_iter().flatten());
+        rest = parent;
+    }
+    sets
 }

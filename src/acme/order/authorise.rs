@@ -6,14 +6,15 @@ use super::error::{OrderError, again, explain, look_again, patience_for, refusal
 use crate::acme::wire::Refusal;
 use crate::config::Challenge;
 use crate::matrix::HostPattern;
-use instant_acme::{AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, Order};
+use instant_acme::{AuthorizationStatus, ChallengeStatus, ChallengeType, Order};
 
 const STEP: &str = "authorising a name";
 
 /// How often the walk through the authorisations is begun again after a bad nonce.
 const RESTARTS: usize = 10;
 
-/// Opens and announces a challenge for every name that is not authorised yet. Each is announced
+/// Opens a challenge for every name that is not authorised yet, and announces them once all are open: one that could not
+/// be opened would end the order while the CA looks for the others, in vain, and each of those counts. Each is announced
 /// once, over restarts too: a CA takes a second announcement for a faulty client. What is opened goes
 /// to `open`, for the caller to close however this ends.
 pub(super) async fn authorise(
@@ -23,59 +24,55 @@ pub(super) async fn authorise(
     answers: &Answers,
     open: &mut Vec<Open>,
 ) -> Result<(), OrderError> {
-    let mut done: Vec<String> = Vec::new();
     // The library's iterator skips the entry that failed, so a bad nonce starts it again.
     let mut restarts = 0;
-    'restart: loop {
-        let mut authorizations = order.authorizations();
-        while let Some(next) = authorizations.next().await {
-            let authorization = match next {
-                Err(error) if restarts < RESTARTS && refusal(&error).is_some_and(Refusal::is_bad_nonce) => {
-                    restarts += 1;
+    for announcing in [false, true] {
+        let mut done: Vec<String> = Vec::new();
+        'restart: loop {
+            let mut authorizations = order.authorizations();
+            while let Some(next) = authorizations.next().await {
+                let mut authorization = match next {
+                    Err(error) if restarts < RESTARTS && refusal(&error).is_some_and(Refusal::is_bad_nonce) => {
+                        restarts += 1;
+                        continue 'restart;
+                    }
+                    other => other.map_err(|error| explain(STEP, error))?,
+                };
+                let url = authorization.url().to_owned();
+                if authorization.status != AuthorizationStatus::Pending || done.contains(&url) {
+                    continue;
+                }
+                let name = authorization.identifier().to_string();
+                let mut handle =
+                    authorization.challenge(kind(challenge)).ok_or_else(|| not_offered(challenge, &name, names))?;
+                done.push(url.clone());
+                if !announcing {
+                    open.push(answers.open(&handle, challenge, &name).await?);
+                    continue;
+                }
+                if handle.status != ChallengeStatus::Pending {
+                    // Announced before a crash: the CA is at it, or will look again.
+                    continue;
+                }
+                if let Err(error) = again(async || handle.set_ready().await).await {
+                    let Some(wait) = patience_for(&error) else { return Err(explain(STEP, error)) };
+                    tokio::time::sleep(wait).await;
+                    if !was_heard(order, &url, &kind(challenge)).await? {
+                        return Err(explain(STEP, error));
+                    }
                     continue 'restart;
                 }
-                other => other.map_err(|error| explain(STEP, error))?,
-            };
-            let url = authorization.url().to_owned();
-            if authorization.status != AuthorizationStatus::Pending || done.contains(&url) {
-                continue;
             }
-            let (opened, announced) = announce(authorization, names, challenge, answers).await?;
-            open.push(opened);
-            done.push(url.clone());
-            if let Err(error) = announced {
-                let Some(wait) = patience_for(&error) else { return Err(explain(STEP, error)) };
-                tokio::time::sleep(wait).await;
-                if !was_heard(order, &url, &kind(challenge)).await? {
-                    return Err(explain(STEP, error));
-                }
-                continue 'restart;
-            }
+            break;
         }
-        return Ok(());
     }
+    Ok(())
 }
 
-/// Opens the challenge of one authorisation and announces it, unless that has happened already.
-async fn announce(
-    mut authorization: AuthorizationHandle<'_>,
-    names: &[HostPattern],
-    challenge: Challenge,
-    answers: &Answers,
-) -> Result<(Open, Result<(), Error>), OrderError> {
-    let name = authorization.identifier().to_string();
-    let Some(mut handle) = authorization.challenge(kind(challenge)) else {
-        let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
-        let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
-        return Err(OrderError::Validation { failed, reason });
-    };
-    let open = answers.open(&handle, challenge, &name).await?;
-    let announced = match handle.status {
-        ChallengeStatus::Pending => again(async || handle.set_ready().await).await,
-        // Before a crash: the CA is at it, or will look again.
-        _ => Ok(()),
-    };
-    Ok((open, announced))
+fn not_offered(challenge: Challenge, name: &str, names: &[HostPattern]) -> OrderError {
+    let failed = names.iter().filter(|host| host.plain() == name).cloned().collect();
+    let reason = format!("the CA does not offer {} for {name}", challenge.as_str());
+    OrderError::Validation { failed, reason }
 }
 
 /// Whether an announcement arrived whose answer was lost, or which the CA refused because it had

@@ -33,33 +33,27 @@ pub const CLOCK_TOLERANCE: i64 = 300;
 pub(super) struct Wire {
     transport: Arc<dyn Transport>,
     clock: Clock,
-    heard: Arc<Mutex<Heard>>,
+    /// The CA's clock, and when it was read.
+    date: Arc<Mutex<Option<(Timestamp, Instant)>>>,
+    /// Seconds that the last answer asked to wait. Each order has its own: orders are under way side by side.
+    retry_after: Arc<Mutex<Option<i64>>>,
     /// The certificate that the next order says it replaces: the library wants it confirmed.
     replaces: Option<String>,
 }
 
-/// What the answers said besides their bodies.
-#[derive(Debug, Default)]
-struct Heard {
-    /// The CA's clock, and when it was read.
-    date: Option<(Timestamp, Instant)>,
-    /// Seconds that the last answer asked to wait.
-    retry_after: Option<i64>,
-}
-
 impl Wire {
     pub(super) fn new(transport: Arc<dyn Transport>, clock: Clock) -> Self {
-        Self { transport, clock, heard: Arc::default(), replaces: None }
+        Self { transport, clock, date: Arc::default(), retry_after: Arc::default(), replaces: None }
     }
 
-    /// The same wire for an order that says it replaces a certificate.
+    /// The same wire for one order, which may say that it replaces a certificate.
     pub(super) fn replacing(&self, replaces: Option<&str>) -> Self {
-        Self { replaces: replaces.map(str::to_owned), ..self.clone() }
+        Self { replaces: replaces.map(str::to_owned), retry_after: Arc::default(), ..self.clone() }
     }
 
     /// Seconds by which the CA's clock is ahead of this machine's, if that was heard of.
     pub(super) fn skew(&self) -> Option<i64> {
-        let (date, at) = self.heard().date?;
+        let (date, at) = (*lock(&self.date))?;
         let elapsed = i64::try_from(at.elapsed().as_secs()).unwrap_or(0);
         Some(date.plus(elapsed).since(self.clock.now()))
     }
@@ -73,7 +67,7 @@ impl Wire {
 
     /// Seconds that the last answer asked to wait.
     pub(super) fn retry_after(&self) -> Option<i64> {
-        self.heard().retry_after
+        *lock(&self.retry_after)
     }
 
     /// An answer, whole, unless it is an error answer.
@@ -96,16 +90,15 @@ impl Wire {
     fn listen(&self, response: &Response<Bytes>) {
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(refusal::http_date);
         let retry_after = refusal::retry_after(response.headers(), date);
-        let mut heard = self.heard();
-        heard.retry_after = retry_after;
+        *lock(&self.retry_after) = retry_after;
         if let Some(date) = date {
-            heard.date = Some((date, Instant::now()));
+            *lock(&self.date) = Some((date, Instant::now()));
         }
     }
+}
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// RFC 9773 §5 has the CA repeat the field. One that does not has the order all the same, and
@@ -140,5 +133,32 @@ impl HttpClient for Wire {
             Ok(BytesResponse { parts, body })
         });
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks to wait as long as the path says.
+    struct Slow;
+
+    impl Transport for Slow {
+        fn exchange(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Bytes>, WireError>> {
+            let response = Response::builder()
+                .header("date", "Mon, 23 Nov 2026 10:00:00 GMT")
+                .header("retry-after", request.uri().path().trim_start_matches('/'));
+            Box::pin(async move { Ok(response.body(Bytes::new()).unwrap()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_side_by_side_wait_for_themselves() {
+        let wire = Wire::new(Arc::new(Slow), Clock::fixed(Timestamp(0)));
+        let (one, other) = (wire.replacing(None), wire.replacing(None));
+        one.send(Request::get("https://ca.example/3").body(Bytes::new()).unwrap()).await.unwrap();
+        wire.send(Request::get("https://ca.example/21600").body(Bytes::new()).unwrap()).await.unwrap();
+        assert_eq!((one.retry_after(), other.retry_after(), wire.retry_after()), (Some(3), None, Some(21_600)));
+        assert!(other.skew().is_some(), "the time is everybody's");
     }
 }

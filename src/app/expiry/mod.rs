@@ -115,8 +115,8 @@ impl Expiry {
                 let pair = self.config.tls.certificates.get(*index);
                 pair.map_or_else(|| "files".to_owned(), |pair| pair.chain.display().to_string())
             }
-            (Slot::Issued(_), Issuer::Internal) => "internal".to_owned(),
-            (Slot::Issued(_), Issuer::Acme | Issuer::Files) => "acme".to_owned(),
+            (Slot::Issued(_) | Slot::LeftOver(_), Issuer::Internal) => "internal".to_owned(),
+            (Slot::Issued(_) | Slot::LeftOver(_), Issuer::Acme | Issuer::Files) => "acme".to_owned(),
         }
     }
 }
