@@ -26,7 +26,7 @@ fuzz: ## coverage-guided fuzzing, SECONDS (600) for each target; what is new sta
 acme-compare: setup ## setup, then rustls-acme and vestibule's certificate manager against the same faults of a CA, as a table
 	cd benches/acme-compare && cargo run --quiet
 
-release-check: setup ## the gate, then what takes longer: ten million requests against hyper, the optimised build, the Synapse pair ten times, five restarts, 200 kills, acme-compare
+release-check: setup ## the gate, then what takes longer: ten million requests against hyper, the optimised build, the Synapse pair ten times, five restarts, 200 kills, five hundred lives of five years, acme-compare
 	bash .ci/run
 	cd fuzz && REQUESTS=10000000 ANSWERS=1000000 cargo test --locked --release --test differential -- --nocapture
 	cargo test --locked --release
@@ -35,5 +35,6 @@ release-check: setup ## the gate, then what takes longer: ten million requests a
 	    cargo test --locked --release --test integration -- --exact peers::synapse_pair::synapse_pair || exit 1; \
 	done
 	RESTARTS_UNDER_LOAD=5 cargo test --locked --release --test integration -- --exact --nocapture peers::restarts::restarts
+	YEARS=500 cargo test --locked --release --test integration -- --exact --nocapture years::five_years
 	KILLS=200 cargo test --locked --release --test integration -- --exact --nocapture survival::kills::killed_at_any_moment_it_serves_the_old_or_the_new
 	$(MAKE) acme-compare

@@ -43,3 +43,4 @@ mod support;
 mod survival;
 mod tls;
 mod well_known;
+mod years;

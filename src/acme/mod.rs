@@ -22,7 +22,7 @@ pub mod stored;
 pub mod window;
 mod wire;
 
-pub use account::AccountError;
+pub use account::{AccountError, check_external_account};
 pub use ca::ca_key;
 pub use manager::{Manager, Parts};
 pub use wire::{CLOCK_TOLERANCE, Https, Transport, WireError};

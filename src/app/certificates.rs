@@ -359,8 +359,9 @@ pub fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder
 pub fn acme_roots(ca: &AcmeCa) -> Result<rustls::RootCertStore, StartError> {
     let mut trusted = roots::system();
     if let Some(path) = &ca.ca_file {
-        let mut add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &std::fs::read(path)?)?) };
-        add().map_err(|source| StartError::CaFile { path: path.clone(), source })?;
+        let mut add = || -> Result<(), CaFileError> { Ok(roots::add_pem(&mut trusted, &files::read(path)?)?) };
+        let failed = |source| StartError::CaFile { directory: ca.directory.clone(), path: path.clone(), source };
+        add().map_err(failed)?;
     }
     Ok(trusted)
 }

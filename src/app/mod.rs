@@ -48,6 +48,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use unit_status::UnitStatus;
@@ -55,6 +56,10 @@ use workers::Workers;
 
 /// Commands that may wait for the control plane, which takes them at once.
 const WAITING: usize = 16;
+
+/// For writes to the state directory that are under way at the end. They take milliseconds, and one
+/// that is cut off leaves the entry as it was.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why the program cannot start. Each sentence names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +79,11 @@ pub enum StartError {
     /// The internal CA cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The extra root for the CA cannot be used.
-    #[error("acme.ca_file {path}: {source}; name a PEM file of certificates", path = .path.display())]
+    /// The extra root for a CA cannot be used.
+    #[error("ca_file {path}, for the CA {directory}: {source}; name a PEM file of certificates", path = .path.display())]
     CaFile {
+        /// Which CA: there may be several, and files for each.
+        directory: String,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -93,7 +100,7 @@ pub enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// Why `acme.ca_file` cannot be used.
+/// Why a `ca_file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFileError {
     /// It cannot be read.
@@ -258,7 +265,11 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Runs `work` on this thread, the control plane's.
 pub fn control_plane<T>(work: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, work))
+    let done = LocalSet::new().block_on(&runtime, work);
+    // Dropped, the runtime would wait for threads that hang in the system: in a lookup of a name server
+    // that does not answer, or in a network file system.
+    runtime.shutdown_timeout(LAST_WRITES);
+    Ok(done)
 }
 
 #[cfg(test)]

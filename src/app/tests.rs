@@ -128,3 +128,15 @@ async fn an_order_for_this_process_may_go_ahead() {
     assert_eq!(report.usable(&both), both);
     running.stop().await;
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the time that passes outside the runtime is what counts")]
+fn a_thread_that_hangs_in_the_system_holds_up_no_end() {
+    let begun = std::time::Instant::now();
+    let done = control_plane(async {
+        // As a lookup does whose name server is silent.
+        drop(tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(60))));
+        tokio::task::yield_now().await;
+    });
+    assert!(done.is_ok() && begun.elapsed() < Duration::from_secs(30));
+}

@@ -145,8 +145,8 @@ fn unreadable(path: &Path, reason: io::Error, other: Option<(&Path, &io::Error)>
     FilesError::Unreadable { path: path.to_owned(), reason, remedy }
 }
 
-/// Reads a file that is one: a pipe would never end, a device has no end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file that is one, of at most 1 MiB: a pipe would never end, a device has no end.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Before it is opened, as opening a pipe waits for its other end.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));

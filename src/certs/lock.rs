@@ -38,6 +38,14 @@ impl StateLock {
         }
     }
 
+    /// Whether a process has the lock of `directory` now. Makes nothing, and of what cannot be read it
+    /// says no.
+    pub fn is_taken(directory: &Path) -> bool {
+        let held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        // Not by way of `open`: what root makes here would be closed to the service.
+        File::open(directory.join(NAME)).is_ok_and(held)
+    }
+
     /// Takes the lock as soon as nobody else has it.
     pub async fn wait(directory: &Path) -> Result<Self, StoreError> {
         loop {
@@ -72,11 +80,14 @@ mod tests {
     async fn one_process_has_it_until_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
+        assert!(!StateLock::is_taken(&state) && !state.exists(), "a look makes nothing");
         let first = StateLock::try_take(&state).unwrap().unwrap();
+        assert!(StateLock::is_taken(&state));
         assert_eq!(state.join(NAME).metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert!(StateLock::try_take(&state).unwrap().is_none());
         assert_eq!(holder(&state, "0").wait().unwrap().code(), Some(1), "another process does not get it either");
         drop(first);
+        assert!(!StateLock::is_taken(&state));
 
         let mut other = holder(&state, "20");
         while StateLock::try_take(&state).unwrap().is_some() {

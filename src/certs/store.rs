@@ -96,6 +96,14 @@ impl Store {
         self.0.rename(key, &aside).await.map_err(|source| self.failed("set aside", key, source))
     }
 
+    /// Leaves a copy of `key` there, for what is about to be replaced: at no moment is there none.
+    pub async fn copy_aside(&self, key: &str) -> Result<(), StoreError> {
+        match self.load(key).await? {
+            Some(content) => self.store(&format!("{key}.damaged"), &content).await,
+            None => Ok(()),
+        }
+    }
+
     /// Where `key` is, for messages.
     pub fn describe(&self, key: &str) -> String {
         self.0.describe(key)
@@ -239,6 +247,8 @@ mod tests {
         let path = folder.path().join("state/a/b");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left behind");
+        store.copy_aside("a/b").await.unwrap();
+        assert_eq!(store.load("a/b").await.unwrap(), store.load("a/b.damaged").await.unwrap());
         store.set_aside("a/b").await.unwrap();
         assert_eq!(store.load("a/b").await.unwrap(), None);
         for store in [store, Store::memory()] {

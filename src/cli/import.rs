@@ -5,7 +5,7 @@ use super::args::{ImportArguments, ImportFrom};
 use super::output::{error, failure, line, print};
 use crate::admin::import::{self, Needs, Plan, Program, Row, Verdict};
 use crate::app::{check_files, control_plane, uncovered};
-use crate::certs::{Published, Store};
+use crate::certs::{Published, StateLock, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer};
 use crate::matrix::Host;
@@ -43,10 +43,18 @@ async fn work(arguments: &ImportArguments, config: &Config) -> Result<u8, Box<dy
     let found = import::read(program, &arguments.folder, &directories)?;
     let stored = import::load_stored(&Store::existing(&config.state_dir), &needs, &found).await?;
     let plan = import::plan(found, needs, &stored, now);
-    let more = match arguments.dry_run {
+    let mut more = match arguments.dry_run {
         true => Vec::new(),
         false => import::write(&plan, &config.state_dir).await?,
     };
+    // Whoever has the lock read the state directory at its start, and may be ordering the same by now.
+    if !plan.writes.is_empty() && StateLock::is_taken(&config.state_dir) {
+        more.push(Row {
+            verdict: Verdict::Note,
+            what: "vestibule runs".to_owned(),
+            detail: "it looks at what was imported at its next start; type: systemctl restart vestibule".to_owned(),
+        });
+    }
     print(&table(&plan, &more));
     if arguments.dry_run {
         line("This was a dry run; nothing was written.");

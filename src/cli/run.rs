@@ -2,7 +2,7 @@
 
 use super::NOT_OK;
 use super::output::{error, failure, line, print};
-use crate::acme::dns01;
+use crate::acme::{check_external_account, dns01};
 use crate::app::{App, Ended, FileReport, StartError, acme_roots, check_files, control_plane, uncovered, unused_files};
 use crate::certs::{Published, Store, internal};
 use crate::clock::Clock;
@@ -66,6 +66,10 @@ pub(super) fn validate(config: &Config) -> u8 {
     }
     for authority in config.acme.cas.iter().filter(|_| config.tls.issuer == Issuer::Acme) {
         if let Err(failed) = acme_roots(authority) {
+            error(&failed);
+            status = NOT_OK;
+        }
+        if let Some(Err(failed)) = authority.external_account.as_ref().map(check_external_account) {
             error(&failed);
             status = NOT_OK;
         }

@@ -187,14 +187,23 @@ fn from_certbot() {
         let mut scene = Scene::new(Pebble::settings());
         let settings = certbot(&scene, &NAMES);
         let (before, files) = (scene.count(), everything(&settings));
+        // As if a vestibule ran, which does not look until it is started again.
+        fs::create_dir(scene.state()).expect("a writable folder");
+        let mut flock = Command::new("flock");
+        flock.arg("--no-fork").arg(scene.state().join("lock")).args(["sh", "-c", "echo locked; exec sleep 100"]);
+        let mut running = Process::spawn("the holder of the lock", &mut flock);
+        running.wait_for_line("locked", CERTIFICATE);
         let said = scene.import("certbot", &settings, BOTH_NAMES, &[]);
         assert_eq!((said.status, said.rows("taken").len(), said.err.as_str()), (Some(0), 1, ""), "{said:?}");
+        assert!(said.out.contains("type: systemctl restart vestibule"), "{said:?}");
+        running.terminate(CERTIFICATE);
         let skipped = said.rows("skipped").join("\n");
         assert!(skipped.contains("its key is RSA") && skipped.contains("A new account is made"), "{said:?}");
         assert!(!scene.account_file().exists());
         assert_eq!(everything(&settings), files, "the source is as it was");
         let again = scene.import("certbot", &settings, BOTH_NAMES, &[]);
         assert_eq!((again.status, again.rows("kept").len()), (Some(0), 1), "{again:?}");
+        assert!(!again.out.contains("restart"), "{again:?}");
         scene.assert_serves_without_an_order(BOTH_NAMES, &NAMES, before);
     });
 }

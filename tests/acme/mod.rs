@@ -1,16 +1,26 @@
 //! Certificates ordered from a real ACME server, on the ports of the real ones, in a sandbox of each test's own.
 
+mod binding;
+mod clocks;
 mod commands;
 mod dns;
 mod failover;
 mod faulty;
 mod faulty_server;
+mod flaws;
+mod habits;
 mod import;
+mod interrupted;
 mod issue;
+mod lab;
 mod lives;
 mod newer;
 mod preflight;
+mod refusals;
+mod replacing;
 mod restart;
+mod standing_in;
+mod suggestions;
 mod trouble;
 mod unreachable;
 

@@ -267,3 +267,38 @@ fn a_state_folder_that_cannot_be_made() {
     let said = complained(&output);
     assert!(said.contains("state_dir") && said.contains("/dev/null/state"), "{said}");
 }
+
+/// What the CAs need is read once a year or at the day of an emergency; `validate` reads it now.
+#[test]
+fn validate_reads_the_files_of_every_ca() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [root, pipe, key] = ["root.pem", "pipe", "hmac.key"].map(|name| folder.path().join(name));
+    let configured = |hmac_key: &Path, root: &Path| {
+        Configured::with(&format!(
+            "server_name = {NAME:?}\nemail = \"a@{NAME}\"\n[acme.external_account]\nkey_id = \"k\"\nhmac_key_file = {}\n\
+             [[acme.fallback]]\ndirectory = \"https://second.invalid/dir\"\nca_file = {}\n",
+            quoted(hmac_key),
+            quoted(root)
+        ))
+    };
+    let validate = |hmac_key, root| {
+        let output = configured(hmac_key, root).run(&["validate"]);
+        (output.status.code(), complained(&output))
+    };
+    fs::write(&root, TestCa::new(folder.path()).root_pem()).expect("a writable folder");
+    let (status, said) = validate(&key, &root);
+    assert!(status == Some(1) && said.contains("hmac.key: No such file"), "{said}");
+    fs::write(&key, "not base64!").expect("a writable folder");
+    let (status, said) = validate(&key, &root);
+    assert!(
+        status == Some(1) && said.contains("external_account.hmac_key_file") && said.contains("base64url"),
+        "{said}"
+    );
+    fs::write(&key, "c2VjcmV0\n").expect("a writable folder");
+    assert_eq!(validate(&key, &root), (Some(0), String::new()));
+    // It says whose file it is, and does not wait for somebody to write into a pipe.
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils has mkfifo");
+    assert!(made.success());
+    let (status, said) = validate(&key, &pipe);
+    assert!(status == Some(1) && said.contains("https://second.invalid/dir: not a regular file"), "{said}");
+}

@@ -59,6 +59,12 @@ impl Vestibule {
         Self::ready(Self::spawn_as(notifying, config))
     }
 
+    /// The same by another program, which becomes it.
+    #[track_caller]
+    pub fn start_through(program: Command, config: &str) -> Self {
+        Self::ready(Self::spawn_as(program, config))
+    }
+
     #[track_caller]
     fn ready(started: Self) -> Self {
         let ready = |line: &str| line.split_whitespace().any(|word| word == "ready");

@@ -7,9 +7,10 @@ use super::directory::Directory;
 use super::order::{OrderError, again, explain, refusal};
 use super::wire::{Refusal, Wire};
 use crate::certs::Store;
+use crate::certs::files;
 use crate::certs::sealed::{self, Broken};
 use crate::certs::store::StoreError;
-use crate::config::AcmeCa;
+use crate::config::{AcmeCa, ExternalAccount};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
@@ -148,13 +149,7 @@ impl Accounts {
     /// Registers the key. One that the CA knows already gets its account back (RFC 8555 §7.3.1).
     async fn register(&self, stored: Stored, wire: &Wire, directory: &Directory) -> Result<Stored, OrderError> {
         let binding = match &self.authority.external_account {
-            Some(binding) => {
-                let path = binding.hmac_key_file.clone();
-                let read = std::fs::read_to_string(&path);
-                let hmac_key = read.and_then(|text| hmac_key(&text));
-                let refused = |error: io::Error| AccountError::HmacKey { path, reason: error.to_string() };
-                Some((binding.key_id.as_str(), hmac_key.map_err(refused)?))
-            }
+            Some(binding) => Some((binding.key_id.as_str(), hmac_key(binding)?)),
             None if directory.needs_external_account() => {
                 return Err(AccountError::NeedsExternalAccount(self.authority.directory.clone()).into());
             }
@@ -204,8 +199,19 @@ fn salvage(content: &[u8]) -> serde_json::Result<Stored> {
     Ok(Stored { id: None, ..stored })
 }
 
+/// Whether the shared key can be read and is one, without asking anybody.
+pub fn check_external_account(binding: &ExternalAccount) -> Result<(), AccountError> {
+    hmac_key(binding).map(drop)
+}
+
+fn hmac_key(binding: &ExternalAccount) -> Result<Vec<u8>, AccountError> {
+    let path = &binding.hmac_key_file;
+    let key = files::read(path).and_then(|content| decode(&String::from_utf8_lossy(&content)));
+    key.map_err(|error| AccountError::HmacKey { path: path.clone(), reason: error.to_string() })
+}
+
 /// The shared key. CAs show it in base64url, some with padding.
-fn hmac_key(text: &str) -> io::Result<Vec<u8>> {
+fn decode(text: &str) -> io::Result<Vec<u8>> {
     let wrong = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
     let text = text.trim().trim_end_matches('=');
     if text.is_empty() {
@@ -223,10 +229,10 @@ mod tests {
     #[test]
     fn a_shared_key_is_read_however_a_site_shows_it() {
         for text in ["-_-_", "+/+/\n", " -_-_ "] {
-            assert_eq!(hmac_key(text).unwrap(), [0xfb, 0xff, 0xbf]);
+            assert_eq!(decode(text).unwrap(), [0xfb, 0xff, 0xbf]);
         }
-        assert_eq!(hmac_key("AA==\n").unwrap(), [0]);
-        assert!(hmac_key("\n").is_err() && hmac_key("a b").is_err());
+        assert_eq!(decode("AA==\n").unwrap(), [0]);
+        assert!(decode("\n").is_err() && decode("a b").is_err());
     }
 
     /// Whatever flips, the key is the one that the CA knows, or there is an error: never a second account.

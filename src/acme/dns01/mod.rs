@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// Where the record is looked for (RFC 8555 §8.4).
 const LABEL: &str = "_acme-challenge";
 
+/// A label that stands nowhere, so that only a wildcard answers for it.
+const NOBODY: &str = "_vestibule-asks-for-a-wildcard";
+
 /// Aliases that are followed. One is usual: delegation to a zone kept for challenges.
 const MOST_ALIASES: usize = 8;
 
@@ -73,6 +76,11 @@ pub enum Dns01Error {
     /// Aliases lead to aliases.
     #[error("{0} is an alias that leads on and on; let its CNAME lead to the record's real place")]
     AliasLoop(String),
+    /// A TXT record below the name would take away its address.
+    #[error(
+        "{0} has no record of its own, only a wildcard's, which a TXT record below it would hide (RFC 4592); give {0} the record that the wildcard has"
+    )]
+    Hidden(String),
     /// The name server did not take the update.
     #[error(transparent)]
     Update(#[from] UpdateError),
@@ -164,12 +172,29 @@ async fn follow(resolver: &Resolver, name: String) -> Result<String, Dns01Error>
     let mut place = name.clone();
     for _ in 0..=MOST_ALIASES {
         match resolver.alias(&place).await {
+            Outcome::Found(target) if is_everybodys(resolver, &place, &target).await => {
+                return match place.split_once('.') {
+                    Some((_, host)) if is_everybodys(resolver, host, &target).await => {
+                        Err(Dns01Error::Hidden(host.to_owned()))
+                    }
+                    _ => Ok(place),
+                };
+            }
             Outcome::Found(target) => place = target,
             Outcome::NoRecords => return Ok(place),
             Outcome::Failed(source) => return Err(Dns01Error::Lookup { name: place, source }),
         }
     }
     Err(Dns01Error::AliasLoop(name))
+}
+
+/// Whether `name` is an alias for `target` only because all names beside it are: `*.example.com. CNAME
+/// example.com.` means hosts, and a key for challenges may not write where it leads. A record at the
+/// name itself takes its place (RFC 4592 §2.2.1).
+async fn is_everybodys(resolver: &Resolver, name: &str, target: &str) -> bool {
+    let Some((_, parent)) = name.split_once('.') else { return false };
+    let leads_there = async |name: &str| resolver.alias(name).await == Outcome::Found(target.to_owned());
+    leads_there(name).await && leads_there(&format!("{NOBODY}.{parent}")).await
 }
 
 /// A published record. Dropping it leaves the record where it is; [`OpenRecord::close`] removes it.

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Addresses that are asked. Zones have two to thirteen servers with two addresses each; more than
+/// Servers that are looked up, and addresses that are asked. Zones have two to thirteen servers with two addresses each; more than
 /// this is a mistake or an attack.
 const MOST_ADDRESSES: usize = 64;
 
@@ -74,7 +74,7 @@ pub enum PropagationError {
 pub(super) async fn servers(resolver: &Resolver, zone: &str) -> Result<Vec<Server>, PropagationError> {
     let lookup = |source| PropagationError::Lookup { zone: zone.to_owned(), source };
     let names = match resolver.name_servers(zone).await {
-        Outcome::Found(names) => names,
+        Outcome::Found(names) => names.into_iter().take(MOST_ADDRESSES).collect::<Vec<_>>(),
         Outcome::NoRecords => return Err(PropagationError::NoServers(format!("the zone {zone} names no servers"))),
         Outcome::Failed(failure) => return Err(lookup(failure)),
     };

@@ -30,6 +30,28 @@ async fn aliases_lead_to_the_place_of_the_record() {
 }
 
 #[tokio::test]
+async fn a_wildcard_for_hosts_delegates_no_challenge() {
+    let synthesised = |target| alias(target);
+    let (resolver, _server) = name_server(vec![
+        ("_acme-challenge.a.test.", synthesised("a.test.")),
+        ("_vestibule-asks-for-a-wildcard.a.test.", synthesised("a.test.")),
+        ("_acme-challenge.b.test.", alias("challenges.other.")),
+        ("_vestibule-asks-for-a-wildcard.b.test.", synthesised("b.test.")),
+        ("_acme-challenge.host.c.test.", synthesised("c.test.")),
+        ("_vestibule-asks-for-a-wildcard.host.c.test.", synthesised("c.test.")),
+        ("host.c.test.", synthesised("c.test.")),
+        ("_vestibule-asks-for-a-wildcard.c.test.", synthesised("c.test.")),
+    ])
+    .await;
+    let place = |name: &str| follow(&resolver, format!("{LABEL}.{name}"));
+    assert_eq!(place("a.test").await.unwrap(), "_acme-challenge.a.test");
+    assert_eq!(place("b.test").await.unwrap(), "challenges.other", "one of its own counts");
+    // With a record below it the name would exist, and the wildcard would no longer answer for it.
+    let hidden = place("host.c.test").await.unwrap_err().to_string();
+    assert!(hidden.starts_with("host.c.test has no record of its own"), "{hidden}");
+}
+
+#[tokio::test]
 async fn nothing_is_written_before_the_zone_and_its_servers_are_known() {
     let root = Name::from_ascii("root.a.test.").unwrap();
     let soa = RData::SOA(SOA::new(root.clone(), root, 1, 2, 3, 4, 5));

@@ -19,6 +19,7 @@ mod standing;
 
 pub use failure::{Failure, FailureKind, retry_after_in};
 pub use file::{LedgerError, key};
+pub use renewal::Renewal;
 pub use standing::{Budget, Hold, Standing};
 
 use super::window::Window;
@@ -28,7 +29,7 @@ use crate::matrix::HostPattern;
 use failure::shorten;
 use record::{Attempt, Event, Outcome};
 use rehearsal::Rehearsal;
-use renewal::{Answered, Renewal};
+use renewal::Answered;
 use serde::{Deserialize, Serialize};
 
 /// Names of one failure. More are not in an order: Let's Encrypt's have a hundred at most.

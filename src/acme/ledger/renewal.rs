@@ -13,12 +13,12 @@ const LONGEST_PAUSE: i64 = 86_400;
 
 /// What is known of the renewal of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Renewal {
-    pub certificate: String,
-    pub window: Option<Window>,
+pub struct Renewal {
+    pub(super) certificate: String,
+    pub(super) window: Option<Window>,
     /// Questions in a row without a usable answer.
-    pub failures: u32,
-    pub ask_again: Timestamp,
+    pub(super) failures: u32,
+    pub(super) ask_again: Timestamp,
 }
 
 /// A window in the past that led to a certificate.
@@ -27,6 +27,13 @@ pub(super) struct Answered {
     pub start: Timestamp,
     pub end: Timestamp,
     pub at: Timestamp,
+}
+
+impl Renewal {
+    /// Whether it is that of `certificate`.
+    pub fn is_about(&self, certificate: &str) -> bool {
+        self.certificate == certificate
+    }
 }
 
 impl Ledger {
@@ -67,6 +74,16 @@ impl Ledger {
         let ask_again = after_failure(kind, failures, retry_after, now);
         let window = old.and_then(|old| old.window);
         self.renewal = Some(Renewal { certificate: certificate.to_owned(), window, failures, ask_again });
+    }
+
+    /// What is known, for whoever could not save it yet.
+    pub fn heard(&self) -> Option<Renewal> {
+        self.renewal.clone()
+    }
+
+    /// Puts back what was known and could not be saved.
+    pub fn remember(&mut self, heard: Renewal) {
+        self.renewal = Some(heard);
     }
 
     fn renewal(&self, certificate: &str) -> Option<&Renewal> {

@@ -87,9 +87,10 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// Whether it is the delay after a failure, and nothing that the CA said or counts.
-    pub fn is_back_off(&self) -> bool {
-        matches!(self, Self::BackOff { .. })
+    /// Whether the CA asked for it itself. The others are about new orders, and leave alone what was
+    /// placed before.
+    pub fn is_the_cas_word(&self) -> bool {
+        matches!(self, Self::RetryAfter | Self::Paused { .. })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
 use crate::acme::order::{self, OrderError, Outcome, Pending, Wanted};
 use crate::acme::plan::{self, Reason, Step};
+use crate::acme::wire::Refusal;
 use crate::certs::expiry::{Rung, rung};
 use crate::clock::Timestamp;
 use crate::config::Challenge;
@@ -45,23 +46,20 @@ impl Keeper {
             }
         }
         let Some(ledger) = ledgers.get_mut(step.ca) else { return Ok(Duration::ZERO) };
+        if let Some(pending) = Pending::load(&manager.parts.store, &ca.key, &self.names, now).await?
+            && let Some(wait) = self.take_up(step, &directory, ledger, pending).await?
+        {
+            return Ok(wait);
+        }
         let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);
         }
         let mut tried = Vec::new();
-        let mut account_made_anew = false;
         loop {
-            let pending = Pending::load(&manager.parts.store, &ca.key, &self.names, ca.now()).await?;
-            let resumed = pending.as_ref().and_then(|pending| Challenge::parse(&pending.challenge));
-            if resumed.is_some_and(|resumed| !challenges.contains(&resumed)) {
-                // Another type is configured by now, or this one cannot work any more.
-                Pending::remove(&manager.parts.store, &ca.key, &self.first).await?;
-                continue;
-            }
             let open: Vec<_> = challenges.iter().filter(|challenge| !tried.contains(*challenge)).copied().collect();
-            let Some(challenge) = resumed.or_else(|| ledger.choose(&open, &self.names)) else {
+            let Some(challenge) = ledger.choose(&open, &self.names) else {
                 if tried.is_empty() {
                     tracing::error!(names = %self.shown(), "no challenge type in acme.challenges can prove these names; addresses take \"http-01\", wildcards \"dns-01\"");
                     return Ok(LONGEST_SLEEP);
@@ -69,28 +67,17 @@ impl Keeper {
                 return Ok(Duration::ZERO);
             };
             tried.push(challenge);
-            let resumed = pending.is_some();
-            match self.one_order(ca, &directory, ledger, challenge, pending).await? {
-                // Its challenge type has not been tried yet. What was left behind may be taken up at any time, but
-                // another order has to wait until the record permits one.
-                None if self.permits_another(ledger, &step.reason, ca.now()) => drop(tried.pop()),
+            let mut ended = self.one_order(ca, &directory, ledger, challenge, None).await?;
+            if self.register_again(ca, ledger, &ended).await? {
+                ended = self.one_order(ca, &directory, ledger, challenge, None).await?;
+            }
+            match ended {
                 None => return Ok(Duration::ZERO),
                 Some(Ended::Issued(outcome, challenge, exempt)) => {
-                    self.accept(step.ca, *outcome, ledger, challenge, (exempt, resumed)).await?;
+                    self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
                     return Ok(Duration::ZERO);
                 }
                 Some(Ended::Failed(error)) => {
-                    if error.refusal().is_some_and(|refusal| refusal.account_is_gone()) && !account_made_anew {
-                        tracing::warn!(ca = %ca.authority.directory, "the CA does not know the account any more; its key is registered again");
-                        account_made_anew = true;
-                        tried.retain(|tried| *tried != challenge);
-                        ledger.forgiven();
-                        self.save(ca, ledger).await?;
-                        if let Err(error) = ca.forget_account().await {
-                            return self.note_failure(ca, ledger, Some(challenge), error.into()).await;
-                        }
-                        continue;
-                    }
                     let validation = matches!(error, OrderError::Validation { .. });
                     let wait = self.note_failure(ca, ledger, Some(challenge), error).await?;
                     // Another type may work, and at once, while the CA's patience lasts.
@@ -103,6 +90,56 @@ impl Keeper {
                         return Ok(wait);
                     }
                 }
+            }
+        }
+    }
+
+    /// Takes up an order that is kept. The way here is not looked at first: the order may need it no
+    /// more. Returns how long nothing is to be done; `None` when the order has gone, and another may
+    /// take its place.
+    async fn take_up(
+        &mut self,
+        step: &Step,
+        directory: &Directory,
+        ledger: &mut Ledger,
+        pending: Pending,
+    ) -> Result<Option<Duration>, Failed> {
+        let manager = Rc::clone(&self.manager);
+        let Some(ca) = manager.cas.get(step.ca) else { return Ok(None) };
+        let Some(challenge) = Challenge::parse(&pending.challenge) else { return Ok(None) };
+        let mut ended = self.one_order(ca, directory, ledger, challenge, Some(pending.clone())).await?;
+        if self.register_again(ca, ledger, &ended).await? {
+            ended = self.one_order(ca, directory, ledger, challenge, Some(pending)).await?;
+        }
+        match ended {
+            None => {
+                // What may be ordered in its place, and when, is for the record to say.
+                let permitted = self.permits_another(ledger, &step.reason, ca.now());
+                Ok((!permitted).then_some(Duration::ZERO))
+            }
+            Some(Ended::Issued(outcome, challenge, exempt)) => {
+                self.accept(step.ca, *outcome, ledger, challenge, exempt).await?;
+                Ok(Some(Duration::ZERO))
+            }
+            Some(Ended::Failed(error)) => self.note_failure(ca, ledger, Some(challenge), error).await.map(Some),
+        }
+    }
+
+    /// Whether the CA does not know the account any more, and the order may be tried once again with
+    /// the account registered anew, by its key.
+    async fn register_again(&self, ca: &Ca, ledger: &mut Ledger, ended: &Option<Ended>) -> Result<bool, Failed> {
+        let gone = matches!(ended, Some(Ended::Failed(error)) if error.refusal().is_some_and(Refusal::account_is_gone));
+        if !gone {
+            return Ok(false);
+        }
+        tracing::warn!(ca = %ca.authority.directory, "the CA does not know the account any more; its key is registered again");
+        ledger.forgiven();
+        self.save(ca, ledger).await?;
+        match ca.forget_account().await {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                tracing::error!(names = %self.shown(), error = %Chain(&error), "the account cannot be written");
+                Ok(false)
             }
         }
     }
@@ -134,7 +171,12 @@ impl Keeper {
         };
         let placed = if let Some(pending) = pending {
             match order::resume(&account, pending).await {
-                Ok(Some(placed)) => {
+                Ok(Some(mut placed)) => {
+                    if placed.needs_proof() && !self.manager.settings.challenges.contains(&challenge) {
+                        tracing::info!(names = %self.shown(), challenge = challenge.as_str(), "the order under way is given up: its challenge type is not configured any more");
+                        Pending::remove(store, &ca.key, &self.first).await?;
+                        return Ok(None);
+                    }
                     tracing::info!(names = %self.shown(), "an order that was under way is taken up again");
                     Ok(placed)
                 }
@@ -224,10 +266,12 @@ impl Keeper {
         if let FailureKind::Paused { link: Some(link) } = &failure.kind {
             tracing::error!(names = %self.shown(), %link, "the CA has paused these names after too many failures; open the link to have them taken up again");
         }
+        // A CA that hands out something else than it was asked for is never a matter of time.
+        let urgent = failure.kind == FailureKind::Unproved || self.is_urgent(now);
         ledger.failed(now, failure);
         self.save(ca, ledger).await?;
         let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
-        if self.is_urgent(now) {
+        if urgent {
             tracing::error!(
                 names = %self.shown(), ca = %ca.authority.directory, %next_attempt, error = %Chain(&error),
                 "ordering a certificate failed"

@@ -4,7 +4,7 @@ use super::accept::Unsaved;
 use super::job::Job;
 use super::passable::Blocked;
 use super::{Current, Manager};
-use crate::acme::ledger::{self, Hold, Ledger, LedgerError};
+use crate::acme::ledger::{self, Hold, Ledger, LedgerError, Renewal};
 use crate::acme::order::Pending;
 use crate::acme::plan::{self, Due, Reason, Step, Validity};
 use crate::acme::schedule::{Schedule, jitter};
@@ -50,6 +50,8 @@ pub(super) struct Keeper {
     /// What is served, if it will do.
     pub(super) current: Option<Current>,
     pub(super) unsaved: Option<Unsaved>,
+    /// What the CA said of the renewal and the store did not take yet.
+    pub(super) unwritten: Option<Renewal>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
     /// Since when pre-flight has kept orders back, and what it said.
@@ -61,7 +63,17 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(manager: Rc<Manager>, names: Vec<HostPattern>) -> Option<Self> {
         let first = names.first()?.clone();
-        Some(Self { manager, names, first, current: None, unsaved: None, fresh: true, blocked: None, told: None })
+        Some(Self {
+            manager,
+            names,
+            first,
+            current: None,
+            unsaved: None,
+            unwritten: None,
+            fresh: true,
+            blocked: None,
+            told: None,
+        })
     }
 
     /// Does not return. Without `unasked`, only what people ask for is done.
@@ -144,7 +156,7 @@ impl Keeper {
         let due = schedule.due(now);
         let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
-            self.tidy(now, &due, &ledgers, &mut step).await?;
+            self.tidy(now, &due, &mut step).await?;
         }
         if self.is_left_to_files(now) {
             return Ok(LONGEST_SLEEP);
@@ -159,17 +171,14 @@ impl Keeper {
     }
 
     /// What is left of an earlier process: an order that nobody waits for any more is forgotten,
-    /// one that is still wanted is taken up at once, which costs no quota.
-    /// Limits hold all the same: the order may turn out to have ended in a failure that nobody has counted yet.
-    async fn tidy(&self, now: Timestamp, due: &Due, ledgers: &[Ledger], step: &mut Step) -> Result<(), StoreError> {
-        for (index, (ca, ledger)) in self.manager.cas.iter().zip(ledgers).enumerate() {
+    /// one that is still wanted is taken up at once, which costs nothing that is not counted already:
+    /// its certificate may be there, and waiting for the week to be over would help nobody.
+    async fn tidy(&self, now: Timestamp, due: &Due, step: &mut Step) -> Result<(), StoreError> {
+        for (index, ca) in self.manager.cas.iter().enumerate() {
             let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
             if due.at > now {
                 Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
-            } else if step.at > now
-                && step.held_by.as_ref().is_none_or(Hold::is_back_off)
-                && self.schedule(ledgers).standing(ledger, now).limits_until <= now
-            {
+            } else if step.at > now && !step.held_by.as_ref().is_some_and(Hold::is_the_cas_word) {
                 (step.ca, step.at) = (index, now);
             }
         }
@@ -204,7 +213,7 @@ impl Keeper {
                         names = %self.shown(), error = %Chain(&error), %next_attempt,
                         "the record of orders cannot be read; it is set aside, and nothing is ordered until then"
                     );
-                    store.set_aside(&ledger::key(&ca.key, &self.first)).await?;
+                    store.copy_aside(&ledger::key(&ca.key, &self.first)).await?;
                     self.save(ca, &ledger).await?;
                     ledger
                 }

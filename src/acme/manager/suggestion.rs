@@ -1,7 +1,7 @@
 //! Asks the CA when it wants the certificate renewed (RFC 9773), in time, and writes it down.
 
 use super::keeper::{Failed, Keeper};
-use crate::acme::ca::RenewalInfo;
+use crate::acme::ca::{Ca, RenewalInfo};
 use crate::acme::ledger::Ledger;
 use crate::acme::schedule::There;
 use crate::acme::window::{NoSuggestion, Suggestion, Window, merge};
@@ -11,13 +11,19 @@ use std::rc::Rc;
 impl Keeper {
     /// Asks, if it is time to. Whatever the CA answers, the time is heard on the way. Returns when
     /// to ask next.
-    pub(super) async fn listen(&self, ledgers: &mut [Ledger]) -> Result<Option<Timestamp>, Failed> {
+    pub(super) async fn listen(&mut self, ledgers: &mut [Ledger]) -> Result<Option<Timestamp>, Failed> {
         let manager = Rc::clone(&self.manager);
-        let Some(current) = &self.current else { return Ok(None) };
+        let Some(current) = self.current.clone() else { return Ok(None) };
         let Some((ca, ledger)) = current.ca.and_then(|index| Some((manager.cas.get(index)?, ledgers.get_mut(index)?)))
         else {
             return Ok(None);
         };
+        if let Some(unwritten) =
+            self.unwritten.take().filter(|unwritten| unwritten.is_about(current.there().renewal_id))
+        {
+            ledger.remember(unwritten);
+            self.write_heard(ca, ledger).await?;
+        }
         manager.doubt(ca).await;
         let There { validity, renewal_id: id, .. } = current.there();
         let at = ledger.ask_at(id, self.now());
@@ -31,12 +37,12 @@ impl Keeper {
             RenewalInfo::Said(body, retry_after) => (body, retry_after),
             RenewalInfo::Silent | RenewalInfo::Refused => {
                 ledger.not_suggested(id, NoSuggestion::LongTerm, None, now);
-                self.save(ca, ledger).await?;
+                self.write_heard(ca, ledger).await?;
                 return Ok(Some(ledger.ask_at(id, now)));
             }
             RenewalInfo::Unreachable(retry_after) => {
                 ledger.not_suggested(id, NoSuggestion::Temporary, retry_after, now);
-                self.save(ca, ledger).await?;
+                self.write_heard(ca, ledger).await?;
                 return Ok(Some(ledger.ask_at(id, now)));
             }
         };
@@ -52,8 +58,17 @@ impl Keeper {
                 ledger.not_suggested(id, NoSuggestion::LongTerm, retry_after, now);
             }
         }
-        self.save(ca, ledger).await?;
+        self.write_heard(ca, ledger).await?;
         Ok(Some(ledger.ask_at(id, now)))
+    }
+
+    /// Writes down what the CA said. While that fails, it is kept here: the CA said when to be asked
+    /// again, and a full disk is no reason to ask every minute.
+    async fn write_heard(&mut self, ca: &Ca, ledger: &Ledger) -> Result<(), Failed> {
+        self.unwritten = ledger.heard();
+        self.save(ca, ledger).await?;
+        self.unwritten = None;
+        Ok(())
     }
 
     fn tell_window(&self, old: Option<&Window>, new: &Window) {

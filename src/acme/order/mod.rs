@@ -27,9 +27,16 @@ use tokio::time::Instant;
 /// what takes longer is taken up again later.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The pause between two looks: soon at first, patiently later.
+/// The pause between two looks: soon at first, every two seconds while most CAs are done, patiently
+/// later.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const SHORT_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const EAGER: Duration = Duration::from_secs(30);
+
+/// A CA that asks for a longer pause between two looks means something else: some answer with a day
+/// while they validate in seconds, and the challenge has to stay open meanwhile.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// How often a finalisation that got no answer, and did not arrive, is made again.
 const FINALISATIONS: usize = 3;
@@ -54,6 +61,9 @@ pub(super) struct Outcome {
     pub certificate: Certificate,
     /// Key and chain, for the store.
     pub pem: String,
+    /// When the order was placed, if it had come to its end before this attempt took it up: the
+    /// certificate is not new then.
+    pub ended_before: Option<Timestamp>,
 }
 
 /// Places an order. A CA that does not like what it would replace gets it once more without: the
@@ -110,6 +120,11 @@ pub(super) async fn resume(account: &Account, pending: Pending) -> Result<Option
 }
 
 impl Placed {
+    /// Whether a challenge has to be answered still.
+    pub(super) fn needs_proof(&mut self) -> bool {
+        self.order.state().status == OrderStatus::Pending
+    }
+
     /// Has the names authorised, if that is still to be done.
     pub(super) async fn authorise(
         &mut self,
@@ -135,6 +150,7 @@ impl Placed {
     /// Takes an authorised order to its end, from wherever it stands.
     pub(super) async fn fetch(&mut self, names: &[HostPattern], wire: &Wire) -> Result<Outcome, OrderError> {
         let key = KeyPair::from_pem(&self.pending.key)?;
+        let ended = self.order.state().status == OrderStatus::Valid;
         if self.order.state().status == OrderStatus::Ready {
             self.finalise(&signing_request(&key, names)?).await?;
         }
@@ -146,7 +162,8 @@ impl Placed {
         let chain = chain.ok_or(Error::Str("what came is no chain of certificates"));
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
         let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
-        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key) })
+        let ended_before = ended.then_some(Timestamp(self.pending.placed));
+        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key), ended_before })
     }
 
     /// Looks until the order has left `status`.
@@ -157,7 +174,7 @@ impl Placed {
         names: &[HostPattern],
         wire: &Wire,
     ) -> Result<(), OrderError> {
-        let end = Instant::now() + PATIENCE;
+        let (begin, end) = (Instant::now(), Instant::now() + PATIENCE);
         let mut pause = FIRST_PAUSE;
         // What is known now may be older than the wait before this one.
         let mut fresh = status != OrderStatus::Pending;
@@ -174,12 +191,12 @@ impl Placed {
                 _ => {}
             }
             let asked = wire.retry_after().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-            let wait = asked.map_or(pause, |asked| asked.max(pause));
+            let wait = asked.map_or(pause, |asked| asked.min(LONGEST_ASKED).max(pause));
             if Instant::now() + wait > end {
                 return Err(OrderError::Unfinished { step, limit: PATIENCE, retry_after: wire.retry_after() });
             }
             tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(if begin.elapsed() < EAGER { SHORT_PAUSE } else { LONGEST_PAUSE });
         }
     }
 

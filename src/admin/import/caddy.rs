@@ -35,7 +35,7 @@ pub(super) fn read(root: &Path, directories: &[String]) -> Result<Found, Unreada
         let remedy = "name Caddy's data folder, /var/lib/caddy/.local/share/caddy for Debian's service".to_owned();
         UnreadableFolder { path: root.to_owned(), reason, remedy }
     };
-    folder::entries(root).map_err(unreadable)?;
+    folder::existing(root).map_err(unreadable)?;
     let data = BELOW.iter().map(|below| root.join(below));
     let data = data.into_iter().find(|data| ["certificates", "acme"].iter().any(|name| data.join(name).is_dir()));
     let data = data.ok_or_else(|| unreadable("there is no certificates and no acme in it".to_owned()))?;

@@ -23,7 +23,7 @@ pub(super) fn read(root: &Path) -> Result<Found, UnreadableFolder> {
         let remedy = "name certbot's configuration folder, usually /etc/letsencrypt".to_owned();
         UnreadableFolder { path: root.to_owned(), reason, remedy }
     };
-    let inside = folder::entries(root).map_err(unreadable)?;
+    let inside = folder::existing(root).map_err(unreadable)?;
     if !inside.iter().any(|path| ["live", "accounts"].contains(&folder::name(path).as_str())) {
         return Err(unreadable("there is no live and no accounts in it".to_owned()));
     }

@@ -37,6 +37,12 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
+/// The paths in a folder that has to be there.
+pub(super) fn existing(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    folder.metadata().map_err(|error| explain(&error))?;
+    entries(folder)
+}
+
 /// The last part of a path, for comparing.
 pub(super) fn name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
