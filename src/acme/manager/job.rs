@@ -84,6 +84,8 @@ impl Keeper {
 
     async fn renew(&mut self, force: bool) -> Result<String, String> {
         let failed = |error: Failed| format!("the state directory fails: {}", Chain(&error));
+        // A certificate that could not be stored yet comes with its record, which must not come after a later one.
+        self.save_unsaved().await.map_err(|error| failed(error.into()))?;
         let ledgers = self.ledgers().await.map_err(failed)?;
         let now = self.now();
         let schedule = self.schedule(&ledgers);
