@@ -66,6 +66,9 @@ pub(super) enum RenewalInfo {
     Unreachable(Option<i64>),
 }
 
+/// A CA that has used up so much of everybody's time is not asked again by the next in the queue.
+const SILENCE: Duration = Duration::from_secs(5);
+
 impl Ca {
     pub(super) fn new(
         authority: &AcmeCa,
@@ -121,6 +124,7 @@ impl Ca {
             let source = Box::new(WireError::JustFailed(why.clone()));
             return Err(OrderError::Step { step: STEP, source, retry_after: None });
         }
+        let begun = Instant::now();
         match Directory::fetch(&self.wire, &self.authority.directory).await {
             Ok(directory) => {
                 *known = Known { directory: Some((directory.clone(), Instant::now())), ..Known::default() };
@@ -128,7 +132,8 @@ impl Ca {
             }
             Err(error) => {
                 let error = explain(STEP, error);
-                if error.is_unreachable() {
+                // One that is refused at once may be asked again at once, by whoever waits for it.
+                if error.is_unreachable() && begun.elapsed() >= SILENCE {
                     let why = error.source().map_or_else(|| error.to_string(), |source| Chain(source).to_string());
                     known.failed = Some((Instant::now(), why));
                 }

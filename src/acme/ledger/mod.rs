@@ -55,6 +55,9 @@ pub struct Ledger {
     answered: Vec<Answered>,
     /// The clock is behind the record, and that was noticed then.
     turned_back: Option<Timestamp>,
+    /// Since then this machine's own look at the way has kept orders back.
+    #[serde(default)]
+    kept_back: Option<Timestamp>,
     totals: Totals,
 }
 
@@ -197,6 +200,18 @@ impl Ledger {
         ledger.forgiven();
         ledger.totals = Totals::default();
         ledger
+    }
+
+    /// A look at the way keeps an order back. Returns since when.
+    pub fn kept_back(&mut self, now: Timestamp) -> Timestamp {
+        let since = self.kept_back.filter(|since| *since <= now).unwrap_or(now);
+        self.kept_back = Some(since);
+        since
+    }
+
+    /// The way is taken, open or not.
+    pub fn let_through(&mut self) {
+        self.kept_back = None;
     }
 
     /// The attempt cost the CA nothing and says nothing about it: it is taken back.

@@ -51,7 +51,9 @@ impl Keeper {
         {
             return Ok(wait);
         }
-        let Some(challenges) = self.passable(ca, &directory, now).await else { return Ok(PREFLIGHT_RETRY) };
+        let Some(challenges) = self.passable(ca, &directory, ledger, &step.reason).await? else {
+            return Ok(PREFLIGHT_RETRY);
+        };
         tracing::info!(names = %self.shown(), reason = %step.reason, ca = %ca.authority.directory, "ordering a certificate");
         if !self.rehearse_if_needed(step.ca, ledger, &challenges).await? {
             return Ok(Duration::ZERO);

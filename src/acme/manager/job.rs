@@ -173,11 +173,11 @@ mod tests {
             let (lines, _told) = mpsc::unbounded_channel();
             let (done, answer) = oneshot::channel();
             asks.send(Asked { ask: Ask::Rehearse { names: vec![host(name)] }, lines, done }).await.unwrap();
-            answer
+            [answer]
         };
         let client = async {
-            let _waits = ask("a.example").await;
-            let answer = ask("b.example").await;
+            let [_waits] = ask("a.example").await;
+            let [answer] = ask("b.example").await;
             jobs.recv().await.unwrap().done.send(true).unwrap();
             answer.await.unwrap()
         };

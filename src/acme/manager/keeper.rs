@@ -54,7 +54,7 @@ pub(super) struct Keeper {
     pub(super) unwritten: Option<Renewal>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
     fresh: bool,
-    /// Since when pre-flight has kept orders back, and what it said.
+    /// What pre-flight said when it last kept an order back.
     pub(super) blocked: Option<Blocked>,
     /// What was last told to be waited for.
     told: Option<Timestamp>,

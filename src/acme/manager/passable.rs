@@ -1,12 +1,13 @@
 //! The way here, looked at before the CA is told to take it, and what the listeners show,
 //! afterwards.
 
-use super::keeper::Keeper;
+use super::keeper::{Failed, Keeper};
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
-use crate::acme::preflight::{Finding, Report};
+use crate::acme::ledger::Ledger;
+use crate::acme::plan::Reason;
+use crate::acme::preflight::{Aspect, Finding, Report};
 use crate::certs::keyring::Slot;
-use crate::clock::Timestamp;
 use crate::config::Challenge;
 use crate::matrix::{Host, HostPattern};
 use crate::probe::shown;
@@ -21,46 +22,58 @@ pub(super) const PREFLIGHT_RETRY: Duration = Duration::from_secs(5 * 60);
 /// all the same, which costs it one failed validation at most.
 const TRUSTED: i64 = 86_400;
 
-/// Orders that pre-flight keeps back.
-pub(super) struct Blocked {
-    since: Timestamp,
-    /// What it said, with remedies.
-    said: Vec<String>,
-}
+/// What keeps orders back, with remedies.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Blocked(Vec<String>);
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nothing is ordered, because the CA would fail: {}", self.said.join("; "))
+        write!(f, "nothing is ordered, because the CA would fail: {}", self.0.join("; "))
     }
 }
 
 impl Keeper {
-    /// The challenge types that can work, in order of preference; `None` to order nothing now.
-    pub(super) async fn passable(&mut self, ca: &Ca, directory: &Directory, now: Timestamp) -> Option<Vec<Challenge>> {
+    /// The challenge types that can work, in order of preference; `None` to order nothing now. A
+    /// person who asks knows the names better than this machine's view of DNS.
+    pub(super) async fn passable(
+        &mut self,
+        ca: &Ca,
+        directory: &Directory,
+        ledger: &mut Ledger,
+        reason: &Reason,
+    ) -> Result<Option<Vec<Challenge>>, Failed> {
         let configured = self.manager.settings.challenges.clone();
-        let Some(preflight) = &self.manager.parts.preflight else { return Some(configured) };
+        let Some(preflight) = &self.manager.parts.preflight else { return Ok(Some(configured)) };
         let account = ca.accounts.url().await;
         let report = preflight.examine(&self.names, &configured, directory.caa_identities(), account.as_deref()).await;
+        let now = ca.now();
         if !report.blocks() {
             self.blocked = None;
+            ledger.let_through();
             let usable = report.usable(&configured);
             self.tell_doubts(&report, usable.len() < configured.len());
-            return Some(usable);
+            return Ok(Some(usable));
         }
         let said: Vec<_> = report.bad().map(sentence).collect();
-        let since = self.blocked.as_ref().map_or(now, |blocked| blocked.since.min(now));
-        if now.since(since) >= TRUSTED {
-            tracing::warn!(names = %self.shown(), "pre-flight has kept orders back for a day; the CA is asked all the same");
-            self.blocked = Some(Blocked { since: now, said });
-            return Some(configured);
+        let opinion = report.bad().all(|finding| finding.what != Aspect::State);
+        if opinion && *reason == Reason::Asked && report.bad().all(|finding| finding.what == Aspect::Dns) {
+            tracing::warn!(names = %self.shown(), findings = %said.join("; "), "pre-flight would keep this order back; it was asked for");
+            return Ok(Some(configured));
         }
-        let told = self.blocked.as_ref().is_some_and(|blocked| blocked.said == said);
-        let blocked = Blocked { since, said };
-        if !told {
+        let since = ledger.kept_back(now);
+        if opinion && now.since(since) >= TRUSTED {
+            tracing::warn!(names = %self.shown(), "pre-flight has kept orders back for a day; the CA is asked all the same");
+            ledger.let_through();
+            self.blocked = None;
+            return Ok(Some(configured));
+        }
+        self.save(ca, ledger).await?;
+        let blocked = Blocked(said);
+        if self.blocked.as_ref() != Some(&blocked) {
             tracing::error!(names = %self.shown(), reason = %blocked, "pre-flight");
         }
         self.blocked = Some(blocked);
-        None
+        Ok(None)
     }
 
     /// What may be wrong and what is, where an order goes on all the same.
