@@ -162,7 +162,8 @@ pub struct Step {
 pub fn step(now: Timestamp, due: &Due, current: Option<Validity>, standings: &[Standing]) -> Step {
     let due_at = due.at.max(now);
     let fallback_at = match (&due.reason, current) {
-        (Reason::Missing, _) | (_, None) => due_at,
+        // A revoked certificate is none to those who look, however long it would have lasted.
+        (Reason::Missing | Reason::Revoked { .. }, _) | (_, None) => due_at,
         (_, Some(current)) => due_at.max(current.left(FALLBACK)),
     };
     let spaced = spacing(due, current, standings);

@@ -137,7 +137,10 @@ impl Ledger {
 
     /// The attempt failed.
     pub fn failed(&mut self, now: Timestamp, failure: Failure) {
-        self.prune(now);
+        // While the CA is away, this machine's clock may be all there is, and wrong.
+        if !failure.kind.is_outage() {
+            self.prune(now);
+        }
         let open = self.open.take();
         let names = open.as_ref().map(|open| open.names.clone()).unwrap_or_default();
         let Failure { kind, detail, retry_after, challenge, mut identifiers } = failure;

@@ -55,6 +55,10 @@ impl Event {
         matches!(self.outcome, Outcome::Issued { exempt: true, .. })
     }
 
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.outcome == Outcome::Interrupted
+    }
+
     pub(super) fn is_ca_side(&self) -> bool {
         matches!(&self.outcome, Outcome::Failed { kind, .. } if kind.is_ca_side())
     }

@@ -124,7 +124,7 @@ pub struct Standing {
     pub limits_until: Timestamp,
     /// Which of them holds.
     pub limit: Option<Hold>,
-    /// Whether the last attempt failed for a reason of the CA's own.
+    /// Whether the last attempt that came to an end failed for a reason of the CA's own.
     pub ca_side: bool,
     /// When this CA last issued a certificate for these names, as far as the record goes back.
     pub issued: Option<Timestamp>,
@@ -176,7 +176,8 @@ impl Ledger {
             because: hold.map(|(_, hold)| hold),
             limits_until: limit.as_ref().map_or(now, |(at, _)| *at),
             limit: limit.map(|(_, hold)| hold),
-            ca_side: events.last().is_some_and(|event| event.is_ca_side()),
+            // A crash says nothing about the CA, and changes nothing about what it said before.
+            ca_side: events.iter().rev().find(|event| !event.is_interrupted()).is_some_and(|event| event.is_ca_side()),
             issued: issued.next(),
             issued_before: issued.next(),
         }

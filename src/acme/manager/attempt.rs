@@ -3,6 +3,7 @@
 
 use super::keeper::{Failed, Keeper, LONGEST_SLEEP, STORE_RETRY, seconds};
 use super::passable::PREFLIGHT_RETRY;
+use crate::acme::account::AccountError;
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
 use crate::acme::ledger::{Failure, FailureKind, Ledger, retry_after_in};
@@ -246,14 +247,12 @@ impl Keeper {
         error: OrderError,
     ) -> Result<Duration, Failed> {
         let now = ca.now();
+        if let OrderError::Account(error) = &error {
+            tracing::error!(names = %self.shown(), error = %Chain(error), "there is no account to order with");
+        }
         let Some(failure) = failure(&error, challenge, now) else {
             // Nothing of it was the CA's: it was not asked, or not for anything that counts.
-            match error {
-                OrderError::Account(error) => {
-                    tracing::error!(names = %self.shown(), error = %Chain(&error), "there is no account to order with");
-                }
-                error => tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered"),
-            }
+            tracing::error!(names = %self.shown(), error = %Chain(&error), "nothing can be ordered");
             ledger.forgiven();
             self.save(ca, ledger).await?;
             return Ok(STORE_RETRY);
@@ -315,6 +314,8 @@ pub(super) fn failure(error: &OrderError, challenge: Option<Challenge>, now: Tim
         OrderError::Unfinished { .. } | OrderError::Profile(_) => FailureKind::Unavailable,
         OrderError::Unproved(_) => FailureKind::Unproved,
         OrderError::Dns(_) | OrderError::NoDns => FailureKind::Local,
+        // No way to this CA until somebody mends the account; another CA has another.
+        OrderError::Account(error) if !matches!(error, AccountError::Store(_)) => FailureKind::Unavailable,
         OrderError::Account(_) | OrderError::Store(_) | OrderError::Make(_) => return None,
     };
     let identifiers = match error {

@@ -209,9 +209,11 @@ impl Keeper {
                 Err(error @ LedgerError::Damaged { .. }) => {
                     let ledger = Ledger::spent(now, &self.names, self.validity().map(plan::emergency_at));
                     let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
+                    let record = store.describe(&ledger::key(&ca.key, &self.first));
                     tracing::error!(
                         names = %self.shown(), error = %Chain(&error), %next_attempt,
-                        "the record of orders cannot be read; it is set aside, and nothing is ordered until then"
+                        "the record of orders cannot be read; it is set aside, and nothing is ordered until then; if you know that the CA's limits permit it, type: rm {record} && vestibule certs renew {}",
+                        self.first
                     );
                     store.copy_aside(&ledger::key(&ca.key, &self.first)).await?;
                     self.save(ca, &ledger).await?;

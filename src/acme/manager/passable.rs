@@ -4,7 +4,7 @@
 use super::keeper::{Failed, Keeper};
 use crate::acme::ca::Ca;
 use crate::acme::directory::Directory;
-use crate::acme::ledger::Ledger;
+use crate::acme::ledger::{Failure, FailureKind, Ledger};
 use crate::acme::plan::Reason;
 use crate::acme::preflight::{Aspect, Finding, Report};
 use crate::certs::keyring::Slot;
@@ -61,6 +61,17 @@ impl Keeper {
             return Ok(Some(configured));
         }
         let since = ledger.kept_back(now);
+        if self.manager.cas.len() > 1 && report.bad().all(|finding| finding.what == Aspect::Caa) {
+            // This CA's own affair: one that the records allow may be next.
+            let failure = Failure {
+                kind: FailureKind::Unavailable,
+                detail: said.join("; "),
+                retry_after: None,
+                challenge: None,
+                identifiers: Vec::new(),
+            };
+            ledger.failed(now, failure);
+        }
         if opinion && now.since(since) >= TRUSTED {
             tracing::warn!(names = %self.shown(), "pre-flight has kept orders back for a day; the CA is asked all the same");
             ledger.let_through();

@@ -26,9 +26,10 @@ impl Keeper {
         }
         manager.doubt(ca).await;
         let There { validity, renewal_id: id, .. } = current.there();
-        let at = ledger.ask_at(id, self.now());
-        if at > self.now() {
-            return Ok(Some(at));
+        // By this CA's clock, which wrote it down; another CA's may be the one to plan by.
+        let at = ledger.ask_at(id, ca.now());
+        if at > ca.now() {
+            return Ok(Some(self.now().plus(at.since(ca.now()))));
         }
         let answer = ca.renewal_info(id).await;
         manager.compare_clocks(ca);
