@@ -175,9 +175,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_truncated_answer_is_fetched_over_tcp() {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // A port that is free for datagrams may be somebody's for connections.
+        let (socket, listener) = loop {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()).await {
+                break (socket, listener);
+            }
+        };
         let address = socket.local_addr().unwrap();
-        let listener = TcpListener::bind(address).await.unwrap();
         let serve = async {
             let mut buffer = [0; 512];
             let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
