@@ -305,6 +305,16 @@ mod tests {
     }
 
     #[test]
+    fn a_revoked_certificate_goes_to_the_next_ca_at_once() {
+        let (now, current) = (Timestamp(10 * DAY), Some(validity(0, 90 * DAY)));
+        let revoked = Due { at: now, reason: Reason::Revoked { explanation: None } };
+        let aged = Due { at: now, reason: Reason::Lifetime };
+        let standings = [held(11 * DAY, true), free(10 * DAY)];
+        assert_eq!(step(now, &revoked, current, &standings).ca, 1);
+        assert_eq!(step(now, &aged, current, &standings).ca, 0);
+    }
+
+    #[test]
     fn a_renewal_changes_the_ca_late_and_returns() {
         let current = Some(validity(0, 90 * DAY));
         let at = |day: i64, first: Standing| {

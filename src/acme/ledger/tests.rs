@@ -217,6 +217,38 @@ fn a_crash_counts_for_all_that_it_may_have_cost() {
 }
 
 #[test]
+fn a_crash_says_nothing_about_the_ca() {
+    let (names, mut ledger, now) = (names(&["a.example"]), Ledger::default(), Timestamp(1_000_000));
+    fail(&mut ledger, now, &names, failure(FailureKind::Refused));
+    assert!(earliest(&ledger, now, &names).ca_side);
+    ledger.placed(now.plus(60), &names);
+    assert!(earliest(&ledger, now.plus(90), &names).ca_side, "another CA may still be asked");
+    fail(&mut ledger, now.plus(120), &names, validation(Challenge::Http01, &["a.example"]));
+    assert!(!earliest(&ledger, now.plus(130), &names).ca_side);
+}
+
+#[test]
+fn what_is_kept_back_is_kept_back_since_then() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.kept_back(Timestamp(100)), Timestamp(100));
+    let mut ledger = reloaded(&ledger);
+    assert_eq!(ledger.kept_back(Timestamp(900)), Timestamp(100), "over restarts");
+    assert_eq!(ledger.kept_back(Timestamp(50)), Timestamp(50), "a clock that went back begins anew");
+    ledger.let_through();
+    assert_eq!(ledger.kept_back(Timestamp(1_000)), Timestamp(1_000));
+}
+
+#[test]
+fn an_outage_forgets_nothing() {
+    let (names, mut ledger, now) = (names(&["a.example"]), Ledger::default(), Timestamp(1_000_000));
+    ledger.placed(now, &names);
+    ledger.issued(now, issue(&names));
+    let wrong = now.plus(60 * 86_400);
+    ledger.failed(wrong, failure(FailureKind::Unreachable));
+    assert_eq!(ledger.budget(now.plus(60), &names).certificates_left_this_week, 3);
+}
+
+#[test]
 fn what_cost_nothing_is_taken_back() {
     let set = names(&["a.example"]);
     let mut ledger = Ledger::default();
