@@ -156,7 +156,7 @@ impl Keeper {
         let due = schedule.due(now);
         let mut step = schedule.step(now, &due);
         if std::mem::take(&mut self.fresh) {
-            self.tidy(now, &due, &mut step).await?;
+            self.tidy(now, &due, &ledgers, &mut step).await?;
         }
         if self.is_left_to_files(now) {
             return Ok(LONGEST_SLEEP);
@@ -173,12 +173,17 @@ impl Keeper {
     /// What is left of an earlier process: an order that nobody waits for any more is forgotten,
     /// one that is still wanted is taken up at once, which costs nothing that is not counted already:
     /// its certificate may be there, and waiting for the week to be over would help nobody.
-    async fn tidy(&self, now: Timestamp, due: &Due, step: &mut Step) -> Result<(), StoreError> {
-        for (index, ca) in self.manager.cas.iter().enumerate() {
+    async fn tidy(&self, now: Timestamp, due: &Due, ledgers: &[Ledger], step: &mut Step) -> Result<(), StoreError> {
+        for (index, (ca, ledger)) in self.manager.cas.iter().zip(ledgers).enumerate() {
             let Some(_) = Pending::load(&self.manager.parts.store, &ca.key, &self.names, now).await? else { continue };
             if due.at > now {
                 Pending::remove(&self.manager.parts.store, &ca.key, &self.first).await?;
-            } else if step.at > now && !step.held_by.as_ref().is_some_and(Hold::is_the_cas_word) {
+            } else if step.at > now {
+                // What another CA's record says of a step is no word of this one's.
+                let standing = self.schedule(ledgers).standing(ledger, now);
+                if standing.because.iter().chain(&standing.limit).any(Hold::is_the_cas_word) {
+                    continue;
+                }
                 (step.ca, step.at) = (index, now);
             }
         }
