@@ -102,8 +102,11 @@ impl Row {
             }
             row.busiest = row.busiest.max(days.into_values().max().unwrap_or_default());
         }
-        // Four looks an hour while a CA is away and the clock wrong; two every six hours otherwise.
-        if row.busiest > 1_000 || row.requests > 60_000 || row.unused > 0 {
+        // Four looks an hour while a CA is away and the clock wrong; two every six hours otherwise. A certificate that
+        // one CA has made and does not hand out is given up when another stands in: once for each of the two mass
+        // revocations, which are no time to wait.
+        let given_up = if row.cas > 1 { 2 } else { 0 };
+        if row.busiest > 1_000 || row.requests > 60_000 || row.unused > given_up {
             world.fail(&format!(
                 "{} requests, {} in a day; {} certificates that nobody used",
                 row.requests, row.busiest, row.unused

@@ -108,7 +108,8 @@ pub(super) struct State {
     pub(super) every_renewal: Renewal,
     pub(super) renewal_retry_after: RetryAfter,
     /// Until when somebody was told to wait, by what and whom it is about.
-    told_to_wait: HashMap<(Kind, Vec<String>), i64>,
+    /// Until then, by what was asked: kind, names and path.
+    told_to_wait: HashMap<(Kind, Vec<String>, String), i64>,
     pub(super) random: Random,
 }
 
@@ -183,11 +184,13 @@ impl State {
         let payload = signed.as_ref().and_then(|signed| signed.as_ref().ok()?.payload.as_ref());
         let names = self.names(target, payload);
         let replacing = kind == Kind::NewOrder && payload.is_some_and(|payload| payload["replaces"].is_string());
-        if let Some(until) = self.told_to_wait.remove(&(kind, names.clone()))
+        // Retry-After is about what was asked for (RFC 9110 §10.2.3): another order or certificate is another matter.
+        let asked = (kind, names.clone(), request.uri().path().to_owned());
+        if let Some(until) = self.told_to_wait.remove(&asked)
             && now < until
         {
             self.breach(now, Rule::BeforeRetryAfter, format!("{kind:?} of {names:?}, {} s early", until - now));
-            self.told_to_wait.insert((kind, names.clone()), until);
+            self.told_to_wait.insert(asked.clone(), until);
         }
         let ready = matches!(kind, Kind::Order | Kind::Finalize) && self.is_ready(target.number, now);
         let fault = self.plan.choose(&Circumstances { kind, names: &names, replacing, ready, now });
@@ -198,7 +201,7 @@ impl State {
             Some(Fault::Reset) => return Answer::Reset,
             Some(Fault::Huge(size)) => return plain(Reply::raw_json(vec![b' '; *size]), &self.index),
             Some(Fault::Html { status, retry_after }) => {
-                self.remember_to_wait(kind, names, *status, retry_after, now);
+                self.remember_to_wait(asked.clone(), *status, retry_after, now);
                 let (retry_after, _) = super::answers::told(retry_after, clock);
                 let page = "<html><body><h1>Be right back.</h1></body></html>";
                 return plain(Reply::html(*status, page).retry_after(retry_after), &self.index);
@@ -213,7 +216,7 @@ impl State {
             },
         };
         let mut reply = result.unwrap_or_else(|problem| {
-            self.remember_to_wait(kind, names, problem.status, &problem.retry_after, now);
+            self.remember_to_wait(asked.clone(), problem.status, &problem.retry_after, now);
             Reply::problem(&problem, clock)
         });
         match fault {
@@ -225,9 +228,15 @@ impl State {
         Answer::Respond(reply.into_response(nonce, &self.index, clock))
     }
 
-    fn remember_to_wait(&mut self, kind: Kind, names: Vec<String>, status: u16, retry_after: &RetryAfter, now: i64) {
+    fn remember_to_wait(
+        &mut self,
+        asked: (Kind, Vec<String>, String),
+        status: u16,
+        retry_after: &RetryAfter,
+        now: i64,
+    ) {
         if let (429 | 503, Some(seconds)) = (status, retry_after.seconds()) {
-            self.told_to_wait.insert((kind, names), now + seconds);
+            self.told_to_wait.insert(asked, now + seconds);
         }
     }
 
