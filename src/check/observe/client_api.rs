@@ -1,7 +1,7 @@
 //! What clients find: the client document, the homeserver behind it, the support document.
 
 use super::dns::{Role, locate};
-use super::http::{Fetched, Get, get};
+use super::http::{Ask, Fetched, ask};
 use super::tls::{Offer, Trouble};
 use super::well_known::{MAX_BODY, Stop, Url, Visit, visit};
 use crate::check::network::Network;
@@ -60,18 +60,12 @@ async fn versions(network: &Network, base_url: &str) -> Result<Fetched, Stop> {
     let place = url.place();
     let located = locate(network, Role::WellKnown, &place).await;
     let address = located.addresses.first().copied().ok_or_else(|| Stop::NoAddress(place.host.to_string()))?;
-    let question = Get {
-        address,
-        name: &place.host,
-        offer: Offer::HTTP1,
-        host_header: url.authority(),
-        target: url.target(),
-        max_body: MAX_BODY,
-    };
-    let mut fetched = get(network, &question).await;
+    let question =
+        |address| Ask::get(address, &place.host, url.authority(), url.target(), MAX_BODY).offering(Offer::HTTP1);
+    let mut fetched = ask(network, &question(address)).await;
     // Browsers have more than one address to try as well.
     if let (Err(Trouble::NoRoute(_) | Trouble::Connect(_)), Some(next)) = (&fetched.answer, located.addresses.get(1)) {
-        fetched = get(network, &Get { address: *next, ..question }).await;
+        fetched = ask(network, &question(*next)).await;
     }
     Ok(fetched)
 }

@@ -1,7 +1,7 @@
 //! One address of the federation endpoint: the two public questions every peer asks, one that no
 //! homeserver knows, and a handshake for each protocol version.
 
-use super::http::{Fetched, Get, get};
+use super::http::{Ask, Fetched, ask};
 use super::tls::{self, Handshake, Offer, Trouble};
 use crate::check::discovery::{Plan, Target};
 use crate::check::network::Network;
@@ -62,24 +62,17 @@ impl Connection {
 
 /// Looks at one address.
 pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, address: SocketAddr) -> Connection {
-    let question = |offer, target| Get {
-        address,
-        name: &plan.certificate_name,
-        offer,
-        host_header: &plan.host_header,
-        target,
-        max_body: MAX_BODY,
-    };
-    let version = get(network, &question(Offer::PLAIN, VERSION)).await;
+    let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
+    let version = ask(network, &question(VERSION)).await;
     let mut connection = Connection { target: target.clone(), address, version, more: None };
     if connection.version.answer.as_ref().is_err_and(Trouble::before_tls) {
         return connection;
     }
     let name = &plan.certificate_name;
-    let (keys, unknown) = (question(Offer::HTTP1, KEYS), question(Offer::HTTP1, UNKNOWN));
+    let (keys, unknown) = (question(KEYS).offering(Offer::HTTP1), question(UNKNOWN).offering(Offer::HTTP1));
     let (keys, unknown, only_12, only_13) = tokio::join!(
-        get(network, &keys),
-        get(network, &unknown),
+        ask(network, &keys),
+        ask(network, &unknown),
         probe(network, address, name, Offer::ONLY_12),
         probe(network, address, name, Offer::ONLY_13),
     );

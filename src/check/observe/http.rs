@@ -1,4 +1,4 @@
-//! `GET` from one address, tried a second time if the first try broke.
+//! One request to one address over HTTP/1.1, tried a second time if the first try broke.
 
 use super::tls::{self, Handshake, Offer, Stage, Trouble};
 use crate::check::network::Network;
@@ -6,8 +6,9 @@ use crate::clock::Timestamp;
 use crate::matrix::Host;
 use crate::net::exchange::{Bounds, ExchangeError, exchange};
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
-use http_body_util::Empty;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::Full;
 use std::error::Error as _;
 use std::net::SocketAddr;
 
@@ -16,15 +17,53 @@ const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// One question over HTTPS.
 #[derive(Clone, Debug)]
-pub(super) struct Get<'a> {
+pub(super) struct Ask<'a> {
     pub(super) address: SocketAddr,
     /// Name for SNI and certificate.
     pub(super) name: &'a Host,
     pub(super) offer: Offer,
     pub(super) host_header: &'a str,
-    /// Path and query.
+    pub(super) method: Method,
+    /// Path and query, sent as they stand.
     pub(super) target: &'a str,
+    /// Headers beyond those that every request has; one of the same name takes its place.
+    pub(super) headers: &'a [(HeaderName, &'a str)],
+    pub(super) body: Bytes,
     pub(super) max_body: usize,
+}
+
+impl<'a> Ask<'a> {
+    /// A `GET` without ALPN, and nothing special.
+    pub(super) fn get(
+        address: SocketAddr,
+        name: &'a Host,
+        host_header: &'a str,
+        target: &'a str,
+        max_body: usize,
+    ) -> Self {
+        let (offer, method, body) = (Offer::PLAIN, Method::GET, Bytes::new());
+        Self { address, name, offer, host_header, method, target, headers: &[], body, max_body }
+    }
+
+    /// With another offer in the handshake.
+    pub(super) fn offering(self, offer: Offer) -> Self {
+        Self { offer, ..self }
+    }
+
+    fn request(&self) -> http::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(self.target)
+            .header(header::HOST, self.host_header)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "*/*")
+            .header(header::CONNECTION, "close")
+            .body(Full::new(self.body.clone()))?;
+        for (name, value) in self.headers {
+            request.headers_mut().insert(name, HeaderValue::from_str(value)?);
+        }
+        Ok(request)
+    }
 }
 
 /// What came of one question.
@@ -67,7 +106,7 @@ impl HttpAnswer {
 }
 
 /// Asks, and asks again after a pause where that may help.
-pub(super) async fn get(network: &Network, question: &Get<'_>) -> Fetched {
+pub(super) async fn ask(network: &Network, question: &Ask<'_>) -> Fetched {
     let first = once(network, question).await;
     match &first.answer {
         Err(trouble) if trouble.worth_a_retry() => {
@@ -81,7 +120,7 @@ pub(super) async fn get(network: &Network, question: &Get<'_>) -> Fetched {
     }
 }
 
-async fn once(network: &Network, question: &Get<'_>) -> Fetched {
+async fn once(network: &Network, question: &Ask<'_>) -> Fetched {
     let mut fetched = Fetched {
         address: question.address,
         tls: None,
@@ -93,13 +132,7 @@ async fn once(network: &Network, question: &Get<'_>) -> Fetched {
         Err(trouble) => return Fetched { answer: Err(trouble), ..fetched },
     };
     fetched.tls = Some(handshake);
-    let request = Request::get(question.target)
-        .header(header::HOST, question.host_header)
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new());
-    let request = match request {
+    let request = match question.request() {
         Ok(request) => request,
         Err(error) => return Fetched { answer: Err(Trouble::Exchange(error.to_string())), ..fetched },
     };

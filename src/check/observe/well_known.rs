@@ -1,7 +1,7 @@
 //! The well-known documents, from each address, with redirects followed as peers follow them.
 
 use super::dns::{Role, locate};
-use super::http::{Fetched, Get, get};
+use super::http::{Ask, Fetched, ask};
 use super::tls::{Offer, Trouble};
 use crate::check::chain::Policy;
 use crate::check::discovery::Target;
@@ -92,7 +92,7 @@ pub(super) async fn visit(network: &Network, address: SocketAddr, start: &Url) -
     let mut url = start.clone();
     let mut addresses = vec![address];
     loop {
-        let fetched = ask(network, &addresses, &url).await;
+        let fetched = ask_first(network, &addresses, &url).await;
         let location = redirect(&fetched);
         visit.hops.push(Hop { url: url.to_string(), fetched });
         let Some(location) = location else {
@@ -120,18 +120,11 @@ pub(super) async fn visit(network: &Network, address: SocketAddr, start: &Url) -
 }
 
 /// Asks the first of two addresses that answers.
-async fn ask(network: &Network, addresses: &[SocketAddr], url: &Url) -> Fetched {
-    let question = |address| Get {
-        address,
-        name: &url.host,
-        offer: Offer::HTTP1,
-        host_header: &url.authority,
-        target: &url.target,
-        max_body: MAX_BODY,
-    };
+async fn ask_first(network: &Network, addresses: &[SocketAddr], url: &Url) -> Fetched {
+    let question = |address| Ask::get(address, &url.host, &url.authority, &url.target, MAX_BODY).offering(Offer::HTTP1);
     let mut last = None;
     for address in addresses.iter().take(2) {
-        let fetched = get(network, &question(*address)).await;
+        let fetched = ask(network, &question(*address)).await;
         if fetched.answer.is_ok() {
             return fetched;
         }
