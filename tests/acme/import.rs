@@ -149,13 +149,15 @@ fn from_caddy() {
 
         // Without the certificate there is an order, by the account that came along.
         fs::remove_file(scene.certificate_file()).expect("the imported certificate");
-        let account = fs::read(scene.account_file()).expect("the imported account");
+        let account = fs::read_to_string(scene.account_file()).expect("the imported account");
         let vestibule = scene.vestibule_for(&CHALLENGES, ONE_NAME);
         vestibule.wait_for_certificate(NAMES[0], CERTIFICATE);
         scene.assert_served(NAMES[0], &NAMES[..1]);
         stop(vestibule);
         assert_eq!(scene.count(), Count { accounts: 1, orders: 2, issued: 2 });
-        assert_eq!(fs::read(scene.account_file()).expect("the account"), account);
+        let known = format!("{:?}", fs::read_to_string(scene.account_file()).expect("the account"));
+        let key = account.split('"').find(|part| part.len() > 100).expect("the key");
+        assert!(known.contains(key), "{known}");
     });
 }
 
@@ -166,7 +168,8 @@ fn from_caddy_in_part() {
     sandbox::run(module_path!(), "from_caddy_in_part", &HOSTS, LIMIT, || {
         let mut scene = Scene::new(Pebble::settings());
         let data = caddy(&scene, &NAMES);
-        // Caddy makes an account for each of two orders that begin together, and keeps one.
+        // Caddy makes an account for each of two orders that begin together, and keeps one: sometimes the URL of
+        // one and the key of the other.
         let before = scene.count();
         let said = scene.import("caddy", &data, BOTH_NAMES, &[]);
         assert_eq!(said.status, Some(1), "{said:?}");

@@ -103,7 +103,7 @@ impl Scene {
     /// What has happened at the CA so far.
     fn count(&mut self) -> Count {
         Count {
-            accounts: self.logged("POST /sign-me-up "),
+            accounts: self.logged(" accounts in memory"),
             orders: self.logged("Added order "),
             issued: self.logged("Issued certificate "),
         }

@@ -16,7 +16,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use instant_acme::{Account, AccountCredentials};
-use registration::Registration;
+use registration::{Purpose, Registration};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
@@ -64,6 +64,9 @@ struct Stored {
     key_pkcs8: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     directory: Option<String>,
+    /// The key was made just now: no CA has seen it.
+    #[serde(skip)]
+    fresh: bool,
 }
 
 /// The account of one CA, loaded or made at the first order.
@@ -137,6 +140,7 @@ impl Accounts {
             id: None,
             key_pkcs8: BASE64_URL_SAFE_NO_PAD.encode(&document),
             directory: Some(self.authority.directory.clone()),
+            fresh: true,
         };
         self.save(&stored).await?;
         Ok(stored)
@@ -146,8 +150,19 @@ impl Accounts {
         self.store.store(&self.key, &sealed::seal(stored)).await
     }
 
-    /// Registers the key. One that the CA knows already gets its account back (RFC 8555 §7.3.1).
+    /// Registers the key. Whatever is not fresh may be registered: its answer was lost, its URL
+    /// damaged, or it was another program's. Such an account is asked for without a binding, which may
+    /// be used up by it.
     async fn register(&self, stored: Stored, wire: &Wire, directory: &Directory) -> Result<Stored, OrderError> {
+        if !stored.fresh {
+            let existing = Registration { signer: &stored.signer()?, contact: &[], purpose: Purpose::Existing };
+            match again(async || existing.send(wire, directory).await).await {
+                Ok(id) => return self.keep(Stored { id: Some(id), ..stored }).await,
+                Err(error)
+                    if refusal(&error).is_some_and(|refusal| refusal.account_is_gone() || refusal.is_final()) => {}
+                Err(error) => return Err(explain("asking for the account", error)),
+            }
+        }
         let binding = match &self.authority.external_account {
             Some(binding) => Some((binding.key_id.as_str(), hmac_key(binding)?)),
             None if directory.needs_external_account() => {
@@ -155,7 +170,8 @@ impl Accounts {
             }
             None => None,
         };
-        let registration = Registration { signer: &stored.signer()?, contact: &self.contact, binding };
+        let registration =
+            Registration { signer: &stored.signer()?, contact: &self.contact, purpose: Purpose::New(binding) };
         let made = again(async || registration.send(wire, directory).await).await;
         if let (Err(error), Some(binding)) = (&made, &self.authority.external_account)
             && refusal(error).is_some_and(Refusal::is_final)
@@ -166,7 +182,10 @@ impl Accounts {
             );
         }
         let id = made.map_err(|error| explain("making an account", error))?;
-        let stored = Stored { id: Some(id), ..stored };
+        self.keep(Stored { id: Some(id), ..stored }).await
+    }
+
+    async fn keep(&self, stored: Stored) -> Result<Stored, OrderError> {
         self.save(&stored).await.map_err(AccountError::Store)?;
         tracing::info!(ca = %self.authority.directory, "the account at the CA is registered");
         Ok(stored)

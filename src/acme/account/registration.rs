@@ -21,12 +21,20 @@ use serde_json::{Value, json};
 pub(super) struct Registration<'a> {
     pub signer: &'a EcdsaKeyPair,
     pub contact: &'a [String],
-    /// The name of the account elsewhere, and the key shared with it.
-    pub binding: Option<(&'a str, Vec<u8>)>,
+    pub purpose: Purpose<'a>,
+}
+
+/// What is asked for.
+pub(super) enum Purpose<'a> {
+    /// The URL of the account that the CA has for the key already (RFC 8555 §7.3.1).
+    Existing,
+    /// A new account, and the name of the one on the CA's site that it belongs to with the key shared
+    /// with that.
+    New(Option<(&'a str, Vec<u8>)>),
 }
 
 impl Registration<'_> {
-    /// Registers, and returns the account's URL.
+    /// Asks, and returns the account's URL.
     pub(super) async fn send(&self, wire: &Wire, directory: &Directory) -> Result<String, Error> {
         let nonce = wire.send(Request::head(directory.new_nonce()).body(Bytes::new())?).await?;
         let nonce = nonce.headers().get("replay-nonce").and_then(|nonce| nonce.to_str().ok());
@@ -40,13 +48,16 @@ impl Registration<'_> {
 
     fn body(&self, url: &str, nonce: &str) -> Result<String, Error> {
         let jwk = self.jwk()?;
-        let mut payload = json!({ "termsOfServiceAgreed": true, "contact": self.contact });
-        if let (Some((key_id, key)), Some(payload)) = (&self.binding, payload.as_object_mut()) {
-            let header = json!({ "alg": "HS256", "kid": key_id, "url": url });
-            let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-            let binding = jws(&header, &jwk, |text| Ok(hmac::sign(&key, text).as_ref().to_vec()))?;
-            payload.insert("externalAccountBinding".to_owned(), binding);
-        }
+        let payload = match &self.purpose {
+            Purpose::Existing => json!({ "onlyReturnExisting": true }),
+            Purpose::New(None) => json!({ "termsOfServiceAgreed": true, "contact": self.contact }),
+            Purpose::New(Some((key_id, key))) => {
+                let header = json!({ "alg": "HS256", "kid": key_id, "url": url });
+                let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+                let binding = jws(&header, &jwk, |text| Ok(hmac::sign(&key, text).as_ref().to_vec()))?;
+                json!({ "termsOfServiceAgreed": true, "contact": self.contact, "externalAccountBinding": binding })
+            }
+        };
         let header = json!({ "alg": "ES256", "jwk": jwk, "nonce": nonce, "url": url });
         let sign = |text: &[u8]| {
             let signature = self.signer.sign(&SystemRandom::new(), text).map_err(|_| Error::Crypto)?;

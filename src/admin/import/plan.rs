@@ -285,7 +285,7 @@ fn plan_accounts(mut accounts: Vec<FoundAccount>, needs: &Needs<'_>, stored: &St
         } else {
             match found.key {
                 Ok(pkcs8) => {
-                    let content = account::credentials(&found.url, &pkcs8, &directory);
+                    let content = account::credentials(&pkcs8, &directory);
                     plan.writes.push(Write { key: key.clone(), content, set_aside: false });
                     plan.row(Verdict::Taken, what, format!("for {directory}, from {source}"));
                     settled.push(key);
