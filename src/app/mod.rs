@@ -8,6 +8,7 @@ mod certificates;
 pub mod demo;
 mod desk;
 mod expiry;
+mod files;
 mod hook;
 mod self_check;
 mod signals;
@@ -15,8 +16,9 @@ mod status;
 mod unit_status;
 mod workers;
 
-pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
+pub use certificates::acme_roots;
 pub use desk::objection;
+pub use files::{FileReport, check_files, uncovered, unused_files};
 pub use self_check::own_network;
 
 use crate::acme::ask::{Ask, Asked};
@@ -200,7 +202,7 @@ impl App {
     /// Sentences for whoever asked go to `line`. `None` when it was stopped before it was done.
     pub async fn run_once(self, ask: Ask, line: impl Fn(String)) -> Result<Option<bool>, StartError> {
         let (manager, asked) = mpsc::channel(WAITING);
-        let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager.clone());
+        let desk = Desk::new(&self.config, self.certificates.orders(), manager.clone());
         let outcome = Cell::new(None);
         let done = async { outcome.set(desk.ask(ask, line).await) };
         self.serve(done, pending(), Keeping::WhenAsked, (manager, asked)).await?;
@@ -234,7 +236,7 @@ impl App {
         let mut admin = JoinSet::new();
         if let Some(socket) = self.admin {
             let (calls, taken) = mpsc::channel(WAITING);
-            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager);
+            let desk = Desk::new(&self.config, self.certificates.orders(), manager);
             admin.spawn(socket::serve(socket, calls));
             tasks.spawn_local(desk.run(taken));
         }

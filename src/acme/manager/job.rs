@@ -20,7 +20,7 @@ pub(super) struct Job {
 
 /// Hands every request to the keepers that it means, and answers when all of them have. A keeper whose
 /// CA is slow holds up no request but those about its own names.
-pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, mut asked: mpsc::Receiver<Asked>) {
+pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, asked: &mut mpsc::Receiver<Asked>) {
     let mut answers = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -168,7 +168,7 @@ mod tests {
             ((vec![HostPattern::from(host(name))], jobs), received)
         };
         let ((slow, _unanswered), (quick, mut jobs)) = (keeper("a.example"), keeper("b.example"));
-        let (asks, asked) = mpsc::channel(2);
+        let (asks, mut asked) = mpsc::channel(2);
         let ask = async |name| {
             let (lines, _told) = mpsc::unbounded_channel();
             let (done, answer) = oneshot::channel();
@@ -182,7 +182,7 @@ mod tests {
             answer.await.unwrap()
         };
         tokio::select! {
-            () = dispatch(vec![slow, quick], asked) => {}
+            () = dispatch(vec![slow, quick], &mut asked) => {}
             good = client => assert!(good),
         }
     }
