@@ -170,6 +170,9 @@ catalogue! {
     TlsChain "tls.chain" Fail
         "The chain from the server's certificate to a trusted root must be complete in what the server presents."
         "serve the full chain: the file fullchain.pem, not cert.pem; see it with `openssl s_client -connect {subject} -servername {host} -showcerts`"
+    TlsRoots "tls.roots" Warn
+        "Peers have different lists of roots, that of their system or Mozilla's; a chain should lead to a root on both."
+        "get a certificate for {host} from a CA that is on every list, such as Let's Encrypt; where only this machine's list is old, `apt install --only-upgrade ca-certificates`"
     TlsOrder "tls.order" Warn
         "Each certificate should come after the one it certifies, the server's own first."
         "concatenate the file again: server certificate, then its issuer, and so on"
@@ -242,8 +245,8 @@ catalogue! {
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"
-    CheckRoots "check.roots" Warn
-        "This machine has no trust roots, so no certificate could be verified."
+    CheckRoots "check.roots" Info
+        "This machine has no trust roots, so certificates were held against Mozilla's list alone."
         "install them (`apt install ca-certificates`), or give a file by --ca-file"
     CheckNetwork "check.network" Warn
         "This machine has no name server, so names could not be resolved."

@@ -41,6 +41,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
                 server: name,
                 policy: network.policy(),
                 name_server: network.resolver.has_name_server(),
+                system_roots: network.roots.has_system(),
                 now: network.clock.now(),
                 seen: &seen,
             })

@@ -3,7 +3,6 @@
 //! `{server_name, verdict, findings, discovery, connections, took_ms}`: the first three say what to
 //! do, the others show what was seen.
 
-use super::catalogue::Code;
 use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
@@ -64,10 +63,9 @@ impl Verdict {
     /// answer: without one, and without a fault, nothing has been learnt.
     pub fn of(findings: &[Finding], answered: bool) -> Self {
         let worst = findings.iter().map(|finding| finding.severity).max();
-        let blind = findings.iter().any(|finding| finding.id == Code::CheckRoots);
         match worst {
             Some(Severity::Fail) => Self::Fails,
-            _ if !answered || blind => Self::Unknown,
+            _ if !answered => Self::Unknown,
             Some(Severity::Warn) => Self::Degraded,
             Some(Severity::Info) | None => Self::Federates,
         }

@@ -247,10 +247,16 @@ async fn an_unknown_root_is_a_failure_in_public_and_a_remark_in_private() {
 }
 
 #[tokio::test]
-async fn a_machine_without_roots_cannot_tell() {
+async fn a_machine_without_roots_judges_by_mozillas_and_says_so() {
     let root = root();
     let report = run(Homeserver::healthy(&root), None).await;
-    assert_eq!((report.verdict, above_info(&report)), (Verdict::Unknown, vec!["check.roots"]));
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(
+        (ids.as_slice(), report.verdict),
+        (&["wk.server.tls", "tls.untrusted", "check.roots"][..], Verdict::Federates)
+    );
+    let tls = report.connections[0].tls.as_ref().unwrap();
+    assert!(!tls.trusted && tls.certificates.len() == 2);
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use super::{Case, Presented, Rule};
 use crate::check::catalogue::Code;
 use crate::check::chain::{Certificate, Chain, Trust};
-use crate::check::finding::Finding;
+use crate::check::finding::{Finding, Severity};
 use std::collections::BTreeSet;
 
-pub(super) const RULES: &[Rule] = &[verdict, order, extra, expiring, same];
+pub(super) const RULES: &[Rule] = &[verdict, roots, order, extra, expiring, same];
 
 /// Fourteen days: enough to notice and to act, whatever the lifetime.
 const NOTICE: i64 = 14 * 86_400;
@@ -17,8 +17,7 @@ const NOTICE: i64 = 14 * 86_400;
 pub(super) fn reasons(case: &Case<'_>, chain: &Chain, host: &str) -> Vec<(Code, String)> {
     let mut reasons = Vec::new();
     match &chain.trust {
-        // Without roots nothing is known about trust; check.roots says so.
-        Trust::Verified | Trust::NoRoots => {}
+        Trust::Verified => {}
         Trust::SelfSigned => reasons.push((Code::TlsSelfSigned, "the certificate is self-signed".to_owned())),
         Trust::UnknownRoot { issuer } => {
             reasons.push((Code::TlsUntrusted, format!("issued under {issuer:?}, which is no trusted root here")));
@@ -73,18 +72,41 @@ fn verdict(case: &Case<'_>) -> Vec<Finding> {
     findings
 }
 
-/// One finding per distinct leaf: the same certificate on four addresses is one matter.
-fn per_leaf(case: &Case<'_>, code: Code, detail: impl Fn(&Presented<'_>) -> Option<String>) -> Vec<Finding> {
+/// Each distinct leaf once: the same certificate on four addresses is one matter.
+fn leaves<'a>(case: &'a Case<'a>) -> Vec<(Presented<'a>, &'a Certificate)> {
     let mut known = BTreeSet::new();
-    let mut findings = Vec::new();
-    for seen in case.chains() {
-        let Some(leaf) = seen.chain.leaf().filter(|leaf| !known.contains(&leaf.sha256)) else { continue };
-        known.insert(leaf.sha256.clone());
-        if let Some(detail) = detail(&seen) {
-            findings.push(case.finding(code, &seen.place, detail).for_host(seen.host));
-        }
-    }
-    findings
+    let chains = case.chains().into_iter().filter_map(|seen| Some((seen.chain.leaf()?, seen)));
+    chains.filter(|(leaf, _)| known.insert(leaf.sha256.as_str())).map(|(leaf, seen)| (seen, leaf)).collect()
+}
+
+/// One finding per distinct leaf that `detail` has something to say about.
+fn per_leaf(case: &Case<'_>, code: Code, detail: impl Fn(&Presented<'_>) -> Option<String>) -> Vec<Finding> {
+    let leaves = leaves(case).into_iter();
+    leaves.filter_map(|(seen, _)| Some(case.finding(code, &seen.place, detail(&seen)?).for_host(seen.host))).collect()
+}
+
+/// Trusted by one list and not by the other. A root that only this machine knows was most likely
+/// installed here by hand: then all is well here, and nowhere else.
+fn roots(case: &Case<'_>) -> Vec<Finding> {
+    let differs = |(seen, _): &(Presented<'_>, _)| {
+        seen.chain.trust == Trust::Verified && !seen.chain.trusted_by.everywhere() && case.system_roots
+    };
+    let finding = |(seen, _): (Presented<'_>, _)| {
+        let root = seen.chain.top().map(|top| top.issuer.as_str()).unwrap_or_default();
+        let (severity, detail) = match seen.chain.trusted_by.system {
+            true => (
+                Severity::Fail,
+                "is trusted by this machine's system and is not on Mozilla's list: peers elsewhere refuse the chain",
+            ),
+            false => (
+                Severity::Warn,
+                "is on Mozilla's list and not trusted by this machine's system: peers with roots as old as those refuse the chain",
+            ),
+        };
+        let finding = case.finding(Code::TlsRoots, &seen.place, format!("{root:?} {detail}")).for_host(seen.host);
+        finding.at(severity).info_if(case.policy.private)
+    };
+    leaves(case).into_iter().filter(differs).map(finding).collect()
 }
 
 fn order(case: &Case<'_>) -> Vec<Finding> {

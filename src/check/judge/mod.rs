@@ -30,6 +30,8 @@ pub(super) struct Case<'a> {
     pub(super) policy: Policy,
     /// Whether there is a name server to ask.
     pub(super) name_server: bool,
+    /// Whether this machine has trust roots of its own.
+    pub(super) system_roots: bool,
     /// Now.
     pub(super) now: Timestamp,
     /// What was seen.

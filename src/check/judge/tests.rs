@@ -1,7 +1,7 @@
 //! Each rule against facts that differ from a healthy server's in one respect.
 
 use super::*;
-use crate::check::chain::Policy;
+use crate::check::chain::{Policy, TrustSets, TrustedBy};
 use crate::check::discovery::{Discovery, Next, Query, Reply, Target};
 use crate::check::finding::Severity;
 use crate::check::observe::client_api::{ClientSeen, Homeserver};
@@ -35,6 +35,7 @@ fn handshake(names: &[&str]) -> Handshake {
     let leaf = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
     let mut roots = RootCertStore::empty();
     roots.add(leaf.clone()).unwrap();
+    let roots = TrustSets::of(roots.clone(), roots);
     let chain = Chain::examine(&[leaf], &Host::parse("m.ex.org").unwrap(), &roots, NOW);
     assert!(chain.accepted(Policy::PUBLIC), "{chain:?}");
     Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, chain }
@@ -146,7 +147,7 @@ fn healthy() -> Observation {
 
 fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, now: NOW, seen })
+    judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, seen })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
@@ -190,7 +191,8 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case = Case { server: name, policy: Policy::PUBLIC, name_server: true, now: NOW, seen: &seen };
+        let case =
+            Case { server: name, policy: Policy::PUBLIC, name_server: true, system_roots: true, now: NOW, seen: &seen };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -424,7 +426,9 @@ fn certificates() {
             chain(s).trust = Trust::Incomplete { issuer: "CN=X".to_owned(), issuer_published: false };
         }),
         ("tls.chain", "tls.chain", |s| chain(s).trust = Trust::Refused("bad signature".to_owned())),
-        ("check.roots?", "check.roots?", |s| chain(s).trust = Trust::NoRoots),
+        ("tls.roots", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { system: true, ..TrustedBy::default() }),
+        ("tls.roots?", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { mozilla: true, ..TrustedBy::default() }),
+        ("", "", |s| chain(s).trusted_by = TrustedBy { given: true, ..TrustedBy::default() }),
         ("tls.name", "tls.name", |s| chain(s).covers_name = false),
         ("tls.cnonly", "tls.cnonly", |s| {
             chain(s).covers_name = false;
@@ -499,6 +503,13 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         located: vec![located(Role::Federation, "m.ex.org", Outcome::Failed(failure()))],
         ..Observation::default()
     };
-    let case = Case { server: "ex.org", policy: Policy::PUBLIC, name_server: false, now: NOW, seen: &seen };
+    let case = Case {
+        server: "ex.org",
+        policy: Policy::PUBLIC,
+        name_server: false,
+        system_roots: true,
+        now: NOW,
+        seen: &seen,
+    };
     assert_eq!(told(&judge(&case)), "check.network?");
 }
