@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod chain;
 pub mod discovery;
 pub mod finding;
+pub mod hello;
 mod judge;
 pub mod network;
 pub mod observe;
