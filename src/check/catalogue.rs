@@ -194,9 +194,33 @@ catalogue! {
     TlsV13 "tls.v13" Warn
         "TLS 1.3 is faster and stronger."
         "enable TLS 1.3 next to 1.2"
+    TlsLegacy "tls.legacy" Warn
+        "TLS 1.0, TLS 1.1 and SSL 3.0 are broken or deprecated (RFC 8996, RFC 7568); no peer needs them."
+        "allow TLS 1.2 and 1.3 only: nginx `ssl_protocols TLSv1.2 TLSv1.3;`, Apache `SSLProtocol -all +TLSv1.2 +TLSv1.3`, HAProxy `ssl-default-bind-options ssl-min-ver TLSv1.2`"
+    TlsWeak "tls.weak" Warn
+        "Suites with RC4, 3DES, CBC with SHA-1, export keys, without encryption or without a certificate should be refused; no peer needs them."
+        "allow ECDHE with AEAD only: nginx `ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;`, Apache `SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20`, HAProxy `ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20`"
+    TlsKey "tls.key" Warn
+        "Keys are RSA with 2048 bits at least, P-256, P-384 or Ed25519; other kinds are refused by some peers, shorter ones by most."
+        "have the certificate reissued for a new P-256 key: `certbot renew --force-renewal --cert-name {host} --key-type ecdsa --elliptic-curve secp256r1`"
+    TlsSig "tls.sig" Warn
+        "Signatures over SHA-1 or MD5 can be forged; no certificate below the root may be signed so."
+        "have the certificate reissued by a CA that signs with SHA-256; in a CA of your own add `-sha256` to the `openssl x509 -req` that signs"
     TlsAlpn "tls.alpn" Fail
-        "Peers speak HTTP/1.1, with ALPN or without; both must work."
-        "let the server accept http/1.1, and clients that send no ALPN"
+        "Peers speak HTTP/1.1: without ALPN, asked for by name, or next to HTTP/2; all three must work."
+        "let the server accept http/1.1, and clients that send no ALPN: nginx does so without settings, Apache `Protocols h2 http/1.1`, HAProxy `alpn h2,http/1.1` on the bind line"
+    TlsNoSni "tls.nosni" Info
+        "Some clients, and all that know only an address, send no server name; they should be shown a certificate for the host."
+        "make the site of {host} the default one: nginx `listen 443 ssl default_server;`, Apache: its virtual host first, HAProxy: its certificate first on the bind line"
+    TlsBadSni "tls.badsni" Info
+        "A client that asks for a name the server does not have should be told so, by an alert or a certificate that does not fit."
+        "answer unknown names at once: nginx `ssl_reject_handshake on;` in a default server, HAProxy `strict-sni`"
+    TlsMustStaple "tls.muststaple" Fail
+        "A certificate with the TLS feature status_request counts only together with a stapled OCSP response (RFC 7633)."
+        "have the certificate reissued without must-staple (`certbot certonly --cert-name {host} --force-renewal` without --must-staple), or staple: nginx `ssl_stapling on;` with a `resolver`"
+    TlsCt "tls.ct" Info
+        "Certificates of public CAs should carry at least two signed certificate timestamps; browsers refuse others."
+        "have the certificate reissued: `certbot renew --force-renewal --cert-name {host}`"
     TlsSame "tls.same" Warn
         "All addresses should present the same certificate, or at least the same names."
         "deploy the renewed certificate to every machine behind {host}"

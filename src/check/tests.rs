@@ -60,6 +60,8 @@ struct Homeserver {
     /// So many connections are dropped before the handshake.
     flaky: usize,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    /// HTTP/2 goes to clients that send no ALPN.
+    http2_unasked: bool,
 }
 
 impl Homeserver {
@@ -80,6 +82,7 @@ impl Homeserver {
             cors: true,
             flaky: 0,
             versions: rustls::ALL_VERSIONS,
+            http2_unasked: false,
         }
     }
 
@@ -128,6 +131,13 @@ impl Homeserver {
                 let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if server.http2_unasked && stream.get_ref().1.alpn_protocol().is_none() {
+                        let (mut reading, mut writing) = tokio::io::split(stream);
+                        // An empty SETTINGS frame.
+                        let _ = tokio::io::AsyncWriteExt::write_all(&mut writing, &[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+                        let _ = tokio::io::copy(&mut reading, &mut tokio::io::sink()).await;
+                        return;
+                    }
                     let service = service_fn(move |request: Request<Incoming>| {
                         let (status, body) = server.answer(request.uri().path());
                         let mut response =
@@ -380,6 +390,17 @@ async fn a_server_with_one_protocol_version() {
     server.versions = ONLY_13;
     let report = run(server, Some(&root)).await;
     assert_eq!((above_info(&report), report.verdict), (vec!["tls.v12"], Verdict::Degraded));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http2_unasked_is_of_no_use_to_peers_without_alpn() {
+    let root = root();
+    let mut server = Homeserver::healthy(&root);
+    server.http2_unasked = true;
+    let report = run(server, Some(&root)).await;
+    // The document is read with ALPN http/1.1 only by some peers; this one asks without.
+    assert!(above_info(&report).contains(&"tls.alpn"), "{:#?}", report.findings);
+    assert!(!above_info(&report).contains(&"fed.version"), "{:#?}", report.findings);
 }
 
 #[tokio::test]

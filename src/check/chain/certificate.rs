@@ -126,6 +126,16 @@ impl Certificate {
         if self.subject.is_empty() { self.names.first().map_or("(no name)", String::as_str) } else { &self.subject }
     }
 
+    /// Whether it is for `host`, a DNS name: by name or by a wildcard for its first label. Good for
+    /// hints; whether it will do is decided by [`super::Chain::covers_name`].
+    pub fn names_host(&self, host: &str) -> bool {
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|name| {
+            let wildcard = name.strip_prefix("*.").zip(parent);
+            name.eq_ignore_ascii_case(host) || wildcard.is_some_and(|(rest, parent)| rest.eq_ignore_ascii_case(parent))
+        })
+    }
+
     /// Whether it only has a common name, which nobody looks at any more.
     pub fn only_common_name(&self) -> bool {
         self.names.is_empty() && self.subject.contains("CN=")

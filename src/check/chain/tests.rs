@@ -172,7 +172,8 @@ fn a_chain_is_held_against_each_list() {
         roots
     };
     let by = |system, mozilla, given| TrustedBy { system, mozilla, given };
-    let table: [(&[&Ca], &[&Ca], Option<&Ca>, TrustedBy, bool); 6] = [
+    type Row<'a> = (&'a [&'a Ca], &'a [&'a Ca], Option<&'a Ca>, TrustedBy, bool);
+    let table: [Row<'_>; 6] = [
         (&[&ours], &[&ours], None, by(true, true, false), true),
         (&[&ours], &[&theirs], None, by(true, false, false), false),
         (&[&theirs], &[&ours], None, by(false, true, false), false),

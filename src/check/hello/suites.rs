@@ -144,6 +144,7 @@ const TABLE: &[Entry] = {
         (0xc011, "ECDHE_RSA_WITH_RC4_128_SHA", Some(Rc4)),
         (0xc002, "ECDH_ECDSA_WITH_RC4_128_SHA", Some(Rc4)),
         (0xc00c, "ECDH_RSA_WITH_RC4_128_SHA", Some(Rc4)),
+        (0x0066, "DHE_DSS_WITH_RC4_128_SHA", Some(Rc4)),
         (0x0005, "RSA_WITH_RC4_128_SHA", Some(Rc4)),
         (0x0004, "RSA_WITH_RC4_128_MD5", Some(Rc4)),
         (0x0014, "DHE_RSA_EXPORT_WITH_DES40_CBC_SHA", Some(Export)),

@@ -7,6 +7,7 @@ use crate::check::finding::Severity;
 use crate::check::observe::client_api::{ClientSeen, Homeserver};
 use crate::check::observe::dns::{Located, Role, SrvSeen};
 use crate::check::observe::federation::{Connection, More};
+use crate::check::observe::habits::{Agreed, Habits};
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::{Handshake, Stage, Trouble};
 use crate::check::observe::well_known::{Hop, Stop, Visit};
@@ -21,6 +22,8 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+mod tls;
 
 const NOW: Timestamp = Timestamp(1_769_000_000);
 const DAY: i64 = 86_400;
@@ -38,7 +41,9 @@ fn handshake(names: &[&str]) -> Handshake {
     let roots = TrustSets::of(roots.clone(), roots);
     let chain = Chain::examine(&[leaf], &Host::parse("m.ex.org").unwrap(), &roots, NOW);
     assert!(chain.accepted(Policy::PUBLIC), "{chain:?}");
-    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, chain }
+    let mut chain = chain;
+    chain.certificates[0].scts = 2;
+    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, stapled: false, chain }
 }
 
 static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
@@ -93,6 +98,8 @@ fn connection(address: &str) -> Connection {
             unknown: fetched(address, answer(404, JSON, r#"{"errcode":"M_UNRECOGNIZED"}"#)),
             only_12: Ok(GOOD.clone()),
             only_13: Ok(GOOD.clone()),
+            habits: Habits { no_sni: Some(Ok(GOOD.clone())), wrong_sni: Ok(GOOD.clone()), old: Agreed::default() },
+            outdated: None,
         }),
     }
 }
