@@ -15,6 +15,7 @@ pub mod network;
 pub mod observe;
 pub mod render;
 pub mod report;
+mod tls_view;
 
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
