@@ -74,6 +74,8 @@ pub struct Signature {
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 /// `id-pe-tlsfeature` (RFC 7633, section 6).
 const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
+/// `ecdsa-with-SHA1` (RFC 3279, section 2.2.3).
+const ECDSA_SHA1: &str = "1.2.840.10045.4.1";
 /// Numbers of the TLS extensions `status_request` and `status_request_v2`.
 const STATUS_REQUESTS: [u32; 2] = [5, 17];
 
@@ -201,7 +203,11 @@ impl fmt::Display for Key {
 
 impl Signature {
     fn of(algorithm: &AlgorithmIdentifier<'_>) -> Self {
-        let name = |oid: &Oid<'_>| oid2sn(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), ToOwned::to_owned);
+        // The registry does not know this one, as nobody should use it.
+        let name = |oid: &Oid<'_>| match oid.to_id_string() {
+            id if id == ECDSA_SHA1 => "ecdsa-with-SHA1".to_owned(),
+            id => oid2sn(oid, oid_registry()).map_or(id, ToOwned::to_owned),
+        };
         let (digest, text) = match SignatureAlgorithm::try_from(algorithm) {
             // Its digest is a parameter, and SHA-1 where there is none.
             Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) => {
@@ -213,7 +219,7 @@ impl Signature {
         let broken = match digest.as_str() {
             "1.2.840.113549.1.1.2" => Some("MD2"),
             "1.2.840.113549.1.1.4" => Some("MD5"),
-            "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" | "1.3.14.3.2.26" | "1.3.14.3.2.29" => {
+            "1.2.840.113549.1.1.5" | ECDSA_SHA1 | "1.2.840.10040.4.3" | "1.3.14.3.2.26" | "1.3.14.3.2.29" => {
                 Some("SHA-1")
             }
             _ => None,

@@ -58,17 +58,22 @@ pub struct Outdated {
 pub(super) async fn look(network: &Network, address: SocketAddr, name: &Host) -> Habits {
     let no_sni = async {
         match name {
-            Host::Dns(_) => Some(tls::open(network, address, name, Offer::NO_SNI).await.map(|(_, seen)| seen)),
+            Host::Dns(_) => Some(shake(network, address, name, Offer::NO_SNI).await),
             Host::Ip(_) => None,
         }
     };
     let (no_sni, wrong_sni, versions, suites) = tokio::join!(
         no_sni,
-        tls::open(network, address, name, Offer::WRONG_SNI),
+        shake(network, address, name, Offer::WRONG_SNI),
         versions(network, address, name),
         suites(network, address, name),
     );
-    Habits { no_sni, wrong_sni: wrong_sni.map(|(_, seen)| seen), old: Agreed { versions, suites } }
+    Habits { no_sni, wrong_sni, old: Agreed { versions, suites } }
+}
+
+/// A handshake, after which the connection is closed: some servers have no time for two.
+async fn shake(network: &Network, address: SocketAddr, name: &Host, offer: Offer) -> Result<Handshake, Trouble> {
+    tls::open(network, address, name, offer).await.map(|(_, handshake)| handshake)
 }
 
 /// What the server at `address` agrees to, where that is nothing that rustls could offer.

@@ -23,8 +23,6 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-mod tls;
-
 const NOW: Timestamp = Timestamp(1_769_000_000);
 const DAY: i64 = 86_400;
 const A: &str = "198.41.0.4:443";
@@ -46,7 +44,7 @@ fn handshake(names: &[&str]) -> Handshake {
     Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, stapled: false, chain }
 }
 
-static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
+pub(super) static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
 
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
@@ -104,7 +102,7 @@ fn connection(address: &str) -> Connection {
     }
 }
 
-fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
+pub(super) fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
     let mut discovery = Discovery::new(&ServerName::parse("ex.org").unwrap());
     loop {
         let query = match discovery.next() {
@@ -133,7 +131,7 @@ fn srv(name: &str, targets: &[&str]) -> SrvSeen {
 
 const DELEGATION: &str = r#"{"m.server":"m.ex.org:443"}"#;
 
-fn healthy() -> Observation {
+pub(super) fn healthy() -> Observation {
     let both = || Outcome::Found(found(&["198.41.0.4", "199.9.14.201"], &["2001:503:ba3e::2:30"]));
     Observation {
         located: vec![located(Role::WellKnown, "ex.org", both()), located(Role::Federation, "m.ex.org", both())],
@@ -152,13 +150,13 @@ fn healthy() -> Observation {
     }
 }
 
-fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
+pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
     judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, seen })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
-fn told(findings: &[Finding]) -> String {
+pub(super) fn told(findings: &[Finding]) -> String {
     let mark = |severity| match severity {
         Severity::Fail => "",
         Severity::Warn => "?",
@@ -167,9 +165,9 @@ fn told(findings: &[Finding]) -> String {
     findings.iter().map(|f| format!("{}{}", f.id.id(), mark(f.severity))).collect::<Vec<_>>().join(" ")
 }
 
-type Change = fn(&mut Observation);
+pub(super) type Change = fn(&mut Observation);
 
-fn table(rows: &[(&str, Change)]) {
+pub(super) fn table(rows: &[(&str, Change)]) {
     for (row, (expected, change)) in rows.iter().enumerate() {
         let mut seen = healthy();
         change(&mut seen);

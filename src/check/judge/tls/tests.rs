@@ -1,9 +1,14 @@
 //! TLS as others see it.
 
-use super::*;
-use crate::check::chain::{Key, Signature, Trust};
+use crate::check::catalogue::Code;
+use crate::check::chain::{Certificate, Chain, Key, Signature, Trust, TrustedBy};
 use crate::check::hello::{Suite, Version};
-use crate::check::observe::habits::Outdated;
+use crate::check::judge::tests::{GOOD, findings, healthy, plan, table};
+use crate::check::observe::Observation;
+use crate::check::observe::federation::More;
+use crate::check::observe::habits::{Agreed, Outdated};
+use crate::check::observe::tls::{Stage, Trouble};
+use std::time::Duration;
 
 fn more(seen: &mut Observation) -> &mut More {
     seen.connections[0].more.as_mut().unwrap()
@@ -13,7 +18,7 @@ fn chain(seen: &mut Observation) -> &mut Chain {
     &mut seen.connections[0].version.tls.as_mut().unwrap().chain
 }
 
-fn leaf(seen: &mut Observation) -> &mut crate::check::chain::Certificate {
+fn leaf(seen: &mut Observation) -> &mut Certificate {
     &mut chain(seen).certificates[0]
 }
 
@@ -89,6 +94,10 @@ fn other_names() {
 fn keys_signatures_staples_and_timestamps() {
     table(&[
         ("tls.key?", |s| leaf(s).key = Key::Other("P-521".to_owned())),
+        ("tls.key?", |s| {
+            leaf(s).key = Key::Other("P-521".to_owned());
+            more(s).only_12 = Err(refused());
+        }),
         ("tls.key?", |s| leaf(s).key = Key::Rsa(1024)),
         ("", |s| leaf(s).key = Key::Rsa(4096)),
         // Peers refuse what this program's own library refuses.

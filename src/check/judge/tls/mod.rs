@@ -1,13 +1,13 @@
 //! Rules about TLS as a protocol: who can shake hands at all, and who still can that should not.
 
-use super::connection::{each, tries};
-use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
+use crate::check::judge::connection::{each, tries};
+use crate::check::judge::{Case, Rule};
 use crate::check::observe::federation::Connection;
 use crate::check::observe::tls::Trouble;
 
-pub(super) const RULES: &[Rule] =
+pub(in crate::check::judge) const RULES: &[Rule] =
     &[handshake, alpn, version_12, version_13, legacy, weak, no_sni, wrong_sni, must_staple];
 
 /// The trouble of the handshake without ALPN, if that is where it failed.
@@ -35,7 +35,7 @@ fn handshake(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// What is wrong with HTTP/1.1 under one of the three ways in which peers ask for it.
-pub(super) fn alpn_trouble(seen: &Connection) -> Option<String> {
+pub(in crate::check::judge) fn alpn_trouble(seen: &Connection) -> Option<String> {
     if !any_handshake(seen) {
         return None;
     }
@@ -73,7 +73,10 @@ fn alpn(case: &Case<'_>) -> Vec<Finding> {
 fn version_12(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TlsV12, |seen| {
         let trouble = seen.more.as_ref()?.only_12.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        neither_version(seen).is_none().then(|| format!("TLS 1.2 alone: {trouble}"))
+        // There an uncommon curve in the certificate must be offered by the client as well: tls.key.
+        let uncommon = seen.chain().and_then(|chain| chain.leaf()).is_some_and(|leaf| !leaf.key.is_usual());
+        let elsewhere = uncommon || neither_version(seen).is_some();
+        (!elsewhere).then(|| format!("TLS 1.2 alone: {trouble}"))
     })
 }
 
@@ -132,3 +135,6 @@ fn must_staple(case: &Case<'_>) -> Vec<Finding> {
             .then(|| "the certificate demands a stapled OCSP response, and none was sent".to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests;
