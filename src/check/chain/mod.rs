@@ -69,9 +69,15 @@ pub enum Trust {
     Refused(String),
 }
 
+/// Chains of public CAs have three or four certificates; clients give up long before this. What
+/// comes after it could only cost time.
+const MAX_CERTIFICATES: usize = 32;
+
 impl Chain {
-    /// Takes `presented` apart, for a server that should be `expected`, at `now`.
+    /// Takes `presented` apart, its first 32 certificates, for a server that should be `expected`, at
+    /// `now`.
     pub fn examine(presented: &[CertificateDer<'_>], expected: &Host, roots: &TrustSets, now: Timestamp) -> Self {
+        let presented = presented.get(..MAX_CERTIFICATES).unwrap_or(presented);
         let readable = presented.iter().filter_map(|der| Some((Certificate::parse(der)?, der)));
         let (certificates, ders): (Vec<_>, Vec<_>) = readable.unzip();
         let path = linked(&certificates);

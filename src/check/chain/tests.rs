@@ -201,3 +201,12 @@ fn lists_differ_in_an_expired_chain_as_well() {
     let chain = examine(&[leaf(params, &root)], "ex.org", &[&root]);
     assert_eq!((chain.trusted_by.names(), chain.expired.as_slice()), (vec!["system"], &[0][..]));
 }
+
+#[test]
+fn a_chain_without_end_is_cut() {
+    let root = ca("Root", None);
+    let mut presented = vec![leaf(params(&["ex.org"]), &root)];
+    presented.extend(std::iter::repeat_n(root.der().clone(), 200));
+    let chain = examine(&presented, "ex.org", &[&root]);
+    assert_eq!((chain.certificates.len(), chain.trust), (MAX_CERTIFICATES, Trust::Verified));
+}

@@ -60,6 +60,12 @@ impl Suite {
         self.entry().and_then(|(_, _, weakness)| *weakness)
     }
 
+    /// Whether every peer of today offers it: ECDHE with an AEAD.
+    pub fn is_usual(self) -> bool {
+        let usual = |name: &str| name.starts_with("ECDHE") && (name.contains("GCM") || name.contains("POLY1305"));
+        self.entry().is_some_and(|(_, name, _)| usual(name))
+    }
+
     /// The suites with one of these weaknesses.
     pub fn weak(which: impl Fn(Weakness) -> bool) -> Vec<Self> {
         TABLE.iter().filter(|(_, _, weakness)| weakness.is_some_and(&which)).map(|(n, _, _)| Self(*n)).collect()
@@ -212,6 +218,8 @@ mod tests {
         assert_eq!(Suite(0x0005).to_string(), "TLS_RSA_WITH_RC4_128_SHA");
         assert_eq!((Suite(0xbeef).to_string().as_str(), Suite(0xbeef).weakness()), ("suite 0xbeef", None));
         assert_eq!(Suite(0xc02f).weakness(), None);
+        let usual: Vec<_> = TABLE.iter().filter(|(number, _, _)| Suite(*number).is_usual()).collect();
+        assert_eq!(usual.len(), 6, "those that rustls has: {usual:?}");
         assert!(Weakness::ALL.is_sorted());
         assert!(Weakness::ALL.into_iter().all(|one| !Suite::weak(|weakness| weakness == one).is_empty()));
         assert_eq!(Suite::all().len(), TABLE.len());

@@ -202,7 +202,7 @@ fn signature(case: &Case<'_>) -> Vec<Finding> {
 fn timestamps(case: &Case<'_>) -> Vec<Finding> {
     per_leaf(case, Code::TlsCt, |seen| {
         let leaf = seen.chain.leaf().filter(|_| seen.chain.trusted_by.mozilla)?;
-        (leaf.scts < FEW_TIMESTAMPS).then(|| format!("it carries {} of them", leaf.scts))
+        (leaf.scts < FEW_TIMESTAMPS).then(|| format!("the certificate carries {} timestamps", leaf.scts))
     })
 }
 

@@ -21,10 +21,23 @@ fn any_handshake(seen: &Connection) -> bool {
 
 fn handshake(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TlsHandshake, |seen| {
-        let trouble = plain_failure(seen).filter(|_| !any_handshake(seen))?;
-        let trouble = tries(&seen.version, trouble);
+        let failure = plain_failure(seen)?;
+        let trouble = tries(&seen.version, failure);
+        if only_old(seen) {
+            return Some(format!(
+                "{trouble}; only clients that stop at TLS 1.2 get through: it stumbles over what newer ones send, such as \
+                 post-quantum key exchange"
+            ));
+        }
+        if any_handshake(seen) {
+            return None;
+        }
         let outdated = seen.more.as_ref().and_then(|more| more.outdated.as_ref());
         Some(match outdated {
+            // Peers would offer this one, but they offer more besides.
+            Some(outdated) if outdated.suite.is_usual() => {
+                format!("{trouble}; a hello of TLS 1.2 and older gets {} as an answer", outdated.suite)
+            }
             Some(outdated) => format!(
                 "{trouble}; it agrees to {} with {}, which many peers do not offer",
                 outdated.version, outdated.suite
@@ -34,17 +47,29 @@ fn handshake(case: &Case<'_>) -> Vec<Finding> {
     })
 }
 
+/// The trouble of the handshake with ALPN http/1.1.
+fn named_failure(seen: &Connection) -> Option<&Trouble> {
+    seen.more.as_ref()?.keys.answer.as_ref().err().filter(|trouble| trouble.in_tls())
+}
+
+/// Whether nothing comes of a handshake with TLS 1.3 in it, whatever the ALPN, and TLS 1.2 alone
+/// works: then TLS 1.3 is not refused but stumbled over.
+fn only_old(seen: &Connection) -> bool {
+    let Some(more) = &seen.more else { return false };
+    plain_failure(seen).is_some() && named_failure(seen).is_some() && more.only_12.is_ok() && more.only_13.is_err()
+}
+
 /// What is wrong with HTTP/1.1 under one of the three ways in which peers ask for it.
 pub(in crate::check::judge) fn alpn_trouble(seen: &Connection) -> Option<String> {
-    if !any_handshake(seen) {
+    if !any_handshake(seen) || only_old(seen) {
         return None;
     }
-    if let Some(trouble) = plain_failure(seen) {
-        return Some(format!("without ALPN: {trouble}"));
-    }
     let more = seen.more.as_ref()?;
-    if let Some(trouble) = more.keys.answer.as_ref().err().filter(|trouble| trouble.in_tls()) {
-        return Some(format!("with ALPN http/1.1: {trouble}"));
+    match (plain_failure(seen), named_failure(seen)) {
+        (Some(trouble), None) => return Some(format!("without ALPN: {trouble}")),
+        (Some(trouble), Some(_)) => return Some(format!("without ALPN, and with http/1.1 alone: {trouble}")),
+        (None, Some(trouble)) => return Some(format!("with ALPN http/1.1: {trouble}")),
+        (None, None) => {}
     }
     if let Some(trouble) = neither_version(seen) {
         return Some(format!("with ALPN h2 and http/1.1: {trouble}"));
@@ -83,7 +108,8 @@ fn version_12(case: &Case<'_>) -> Vec<Finding> {
 fn version_13(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TlsV13, |seen| {
         let trouble = seen.more.as_ref()?.only_13.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        neither_version(seen).is_none().then(|| format!("TLS 1.3 alone: {trouble}"))
+        let elsewhere = only_old(seen) || neither_version(seen).is_some();
+        (!elsewhere).then(|| format!("TLS 1.3 alone: {trouble}"))
     })
 }
 

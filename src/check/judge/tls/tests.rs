@@ -57,6 +57,18 @@ fn versions_suites_and_alpn() {
     table(&[
         ("tls.handshake", mute),
         ("tls.handshake tls.legacy? tls.weak?", outdated),
+        // Something on the way that drops what it does not know.
+        ("tls.handshake", |s| {
+            mute(s);
+            more(s).only_12 = Ok(GOOD.clone());
+        }),
+        // Only HTTP/2 is welcome.
+        ("tls.alpn", |s| {
+            mute(s);
+            (more(s).only_12, more(s).only_13) = (Ok(GOOD.clone()), Ok(GOOD.clone()));
+        }),
+        ("tls.alpn", |s| s.connections[0].version.answer = Err(refused())),
+        ("tls.alpn", |s| more(s).keys.answer = Err(refused())),
         ("tls.legacy?", |s| more(s).habits.old.versions = vec![Version::Tls11, Version::Tls10, Version::Ssl3]),
         ("tls.weak?", |s| more(s).habits.old.suites = vec![Suite(0xc013)]),
         ("tls.weak?", |s| more(s).habits.old.suites = vec![Suite(0x000a), Suite(0x0001), Suite(0x0018)]),
