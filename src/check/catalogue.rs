@@ -190,10 +190,10 @@ catalogue! {
         "check the renewal job for {host}, and that the server reloads what it renews"
     TlsV12 "tls.v12" Warn
         "Many peers still connect with TLS 1.2."
-        "enable TLS 1.2 next to 1.3"
+        "enable TLS 1.2 next to 1.3: nginx `ssl_protocols TLSv1.2 TLSv1.3;`, Apache `SSLProtocol -all +TLSv1.2 +TLSv1.3`, HAProxy `ssl-default-bind-options ssl-min-ver TLSv1.2`"
     TlsV13 "tls.v13" Warn
         "TLS 1.3 is faster and stronger."
-        "enable TLS 1.3 next to 1.2"
+        "enable TLS 1.3 next to 1.2: nginx `ssl_protocols TLSv1.2 TLSv1.3;`, Apache `SSLProtocol -all +TLSv1.2 +TLSv1.3`, HAProxy `ssl-default-bind-options ssl-min-ver TLSv1.2`"
     TlsLegacy "tls.legacy" Warn
         "TLS 1.0, TLS 1.1 and SSL 3.0 are broken or deprecated (RFC 8996, RFC 7568); no peer needs them."
         "allow TLS 1.2 and 1.3 only: nginx `ssl_protocols TLSv1.2 TLSv1.3;`, Apache `SSLProtocol -all +TLSv1.2 +TLSv1.3`, HAProxy `ssl-default-bind-options ssl-min-ver TLSv1.2`"
@@ -214,7 +214,7 @@ catalogue! {
         "make the site of {host} the default one: nginx `listen 443 ssl default_server;`, Apache: its virtual host first, HAProxy: its certificate first on the bind line"
     TlsBadSni "tls.badsni" Info
         "A client that asks for a name the server does not have should be told so, by an alert or a certificate that does not fit."
-        "answer unknown names at once: nginx `ssl_reject_handshake on;` in a default server, HAProxy `strict-sni`"
+        "give what sorts connections by name in front of {subject} a default: nginx `default BACKEND;` in the map of `$ssl_preread_server_name`, HAProxy `default_backend BACKEND`"
     TlsMustStaple "tls.muststaple" Fail
         "A certificate with the TLS feature status_request counts only together with a stapled OCSP response (RFC 7633)."
         "have the certificate reissued without must-staple (`certbot certonly --cert-name {host} --force-renewal` without --must-staple), or staple: nginx `ssl_stapling on;` with a `resolver`"

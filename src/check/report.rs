@@ -3,6 +3,7 @@
 //! `{server_name, verdict, findings, discovery, connections, took_ms}`: the first three say what to
 //! do, the others show what was seen.
 
+use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
 use super::observe::Observation;
@@ -116,8 +117,11 @@ pub struct WellKnownView {
     pub redirects: Vec<String>,
     /// Why there is no answer.
     pub error: Option<String>,
-    /// The chain presented, whether or not peers accept it.
+    /// The chain presented, whether or not peers accept it. Where redirects lead elsewhere: the first
+    /// that they do not accept.
     pub certificates: Vec<CertificateView>,
+    /// Where that chain was presented.
+    pub presented_by: Option<String>,
 }
 
 /// What was seen at one address.
@@ -210,14 +214,17 @@ fn well_known_view(visit: &Visit) -> WellKnownView {
     let ok = answer.and_then(|answer| answer.as_ref().ok());
     let document = ok.filter(|answer| answer.status == 200 && visit.stopped.is_none());
     let stopped = visit.stopped.as_ref().map(ToString::to_string);
-    let certificates = visit.hops.first().and_then(|hop| Some(CertificateView::all(&hop.fetched.tls.as_ref()?.chain)));
+    let mut chains = visit.hops.iter().filter_map(|hop| Some((&hop.fetched, &hop.fetched.tls.as_ref()?.chain)));
+    let first = chains.clone().next();
+    let presented = chains.find(|(_, chain)| !chain.accepted(Policy::PUBLIC)).or(first);
     WellKnownView {
         address: visit.address.to_string(),
         status: ok.map(|answer| answer.status),
         m_server: document.and_then(|d| Some(parse_server_document(&d.body).ok()?.as_str().to_owned())),
         redirects: visit.hops.iter().skip(1).map(|hop| hop.url.clone()).collect(),
         error: stopped.or_else(|| answer.and_then(|answer| Some(answer.as_ref().err()?.to_string()))),
-        certificates: certificates.unwrap_or_default(),
+        certificates: presented.map(|(_, chain)| CertificateView::all(chain)).unwrap_or_default(),
+        presented_by: presented.map(|(fetched, _)| fetched.address.to_string()),
     }
 }
 

@@ -335,6 +335,7 @@ async fn redirects_are_followed_and_circles_are_not() {
     let report = run(with((302, "https://elsewhere.test/moved")), Some(&root)).await;
     // The stub answers every host with one certificate, and that does not cover the new one.
     assert_eq!(above_info(&report), ["wk.server.tls"], "{:#?}", report.findings);
+    assert!(render::render(&report, false).contains("\nchain presented by 127.0.0.1:"), "the bad chain is shown");
     let report = run(with((302, "/.well-known/matrix/client")), Some(&root)).await;
     assert_eq!(above_info(&report), ["wk.server.field"], "{:#?}", report.findings);
     let report = run(with((302, "/.well-known/matrix/server")), Some(&root)).await;

@@ -64,9 +64,11 @@ fn chains(report: &Report) -> Vec<(Vec<&str>, &[CertificateView])> {
         told.then_some((connection.address.as_str(), connection.tls.as_ref()?.certificates.as_slice()))
     });
     let documents = report.discovery.iter().flat_map(|discovery| &discovery.well_known);
-    let documents = documents
-        .filter(|document| about.iter().any(|finding| finding.subject == document.address))
-        .map(|document| (document.address.as_str(), document.certificates.as_slice()));
+    let documents = documents.filter_map(|document| {
+        let address = document.presented_by.as_deref()?;
+        let told = about.iter().any(|finding| finding.subject == address);
+        told.then_some((address, document.certificates.as_slice()))
+    });
     let mut chains: Vec<(Vec<&str>, &[CertificateView])> = Vec::new();
     for (address, certificates) in federation.chain(documents).filter(|(_, certificates)| !certificates.is_empty()) {
         match chains.iter_mut().find(|(_, known)| prints(known).eq(prints(certificates))) {

@@ -27,6 +27,7 @@ fn report(findings: Vec<Finding>) -> Report {
                 redirects: Vec::new(),
                 error: None,
                 certificates: Vec::new(),
+                presented_by: None,
             }],
             srv: BTreeMap::new(),
             addresses: BTreeMap::from([
@@ -162,7 +163,8 @@ fn the_chain_is_shown_where_something_is_wrong_with_it() {
         second.address = "199.9.14.201:443".to_owned();
         second.tls.as_mut().unwrap().certificates = chain.clone();
         report.connections.push(second);
-        report.discovery.as_mut().unwrap().well_known[0].certificates = chain;
+        let document = &mut report.discovery.as_mut().unwrap().well_known[0];
+        (document.certificates, document.presented_by) = (chain, Some("198.41.0.4:443".to_owned()));
         report
     };
     let block = "\
