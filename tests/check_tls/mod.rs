@@ -235,8 +235,8 @@ fn the_lists_of_roots_differ() {
     assert_eq!((report.told().as_str(), report.list("trusted_by").as_slice()), ("tls.roots", &["system"][..]));
     assert_eq!(
         report.detail("tls.roots"),
-        "\"CN=operator root\" is trusted by this machine's system and is not on Mozilla's list: peers elsewhere refuse \
-         the chain"
+        "\"CN=operator root\" is trusted by this machine's system and is not on Mozilla's list: peers with that list refuse \
+         the chain, as do all where nobody has installed this root"
     );
     assert_eq!(server.check(&["--private".into()], installed()).told(), "tls.roots.");
     let given = server.check(&["--ca-file".into(), lab.ca.root().into()], installed());

@@ -133,7 +133,7 @@ fn roots(case: &Case<'_>) -> Vec<Finding> {
         let (severity, detail) = match seen.chain.trusted_by.system {
             true => (
                 Severity::Fail,
-                "is trusted by this machine's system and is not on Mozilla's list: peers elsewhere refuse the chain",
+                "is trusted by this machine's system and is not on Mozilla's list: peers with that list refuse the chain, as do all where nobody has installed this root",
             ),
             false => (
                 Severity::Warn,

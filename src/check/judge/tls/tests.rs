@@ -183,3 +183,24 @@ fn weak_suites_are_told_the_worst_first() {
          TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
     );
 }
+
+#[test]
+fn a_failed_handshake_is_told_with_what_would_succeed() {
+    let detail = |suite| {
+        let mut seen = healthy();
+        outdated(&mut seen);
+        let more = more(&mut seen);
+        more.outdated.as_mut().unwrap().suite = Suite(suite);
+        more.habits.old = Agreed::default();
+        findings(&seen, false)[0].detail.clone()
+    };
+    let failed = "the TLS handshake failed: the server sent the alert UnrecognizedName";
+    assert_eq!(
+        detail(0x0005),
+        format!("{failed}; it agrees to TLSv1.0 with TLS_RSA_WITH_RC4_128_SHA, which many peers do not offer")
+    );
+    assert_eq!(
+        detail(0xc02f),
+        format!("{failed}; a hello of TLS 1.2 and older gets TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 as an answer")
+    );
+}
