@@ -9,11 +9,13 @@ pub mod catalogue;
 pub mod chain;
 pub mod discovery;
 pub mod finding;
+pub mod hello;
 mod judge;
 pub mod network;
 pub mod observe;
 pub mod render;
 pub mod report;
+mod tls_view;
 
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
@@ -41,6 +43,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
                 server: name,
                 policy: network.policy(),
                 name_server: network.resolver.has_name_server(),
+                system_roots: network.roots.has_system(),
                 now: network.clock.now(),
                 seen: &seen,
             })

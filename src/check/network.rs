@@ -1,6 +1,6 @@
 //! What a check may use of the world: whom it asks, whom it trusts, how long it waits.
 
-use super::chain::Policy;
+use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
 use crate::clock::Clock;
 use crate::dns::Resolver;
@@ -15,10 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Network {
     pub(super) resolver: Resolver,
-    pub(super) roots: Arc<RootCertStore>,
-    /// Whether the caller added roots of its own: then an unknown issuer is no matter of a
-    /// forgotten `--ca-file`.
-    pub(super) extra_roots: bool,
+    pub(super) roots: Arc<TrustSets>,
     pub(super) overrides: Vec<Override>,
     pub(super) limits: Limits,
     pub(super) private: bool,
@@ -50,12 +47,12 @@ impl Default for Limits {
 }
 
 impl Network {
-    /// A public network: every server is expected on public addresses with a public CA.
+    /// A public network: every server is expected on public addresses with a public CA, which
+    /// `roots`, those of this machine, know as well as Mozilla's list.
     pub fn new(resolver: Resolver, roots: RootCertStore, clock: Clock) -> Self {
         Self {
             resolver,
-            roots: Arc::new(roots),
-            extra_roots: false,
+            roots: Arc::new(TrustSets::new(roots)),
             overrides: Vec::new(),
             limits: Limits::default(),
             private: false,
@@ -73,10 +70,9 @@ impl Network {
         Self { resolver, ..self }
     }
 
-    /// Trusts the CA certificates in `pem` too.
+    /// Trusts the CA certificates in `pem` too, as peers would that were told of them.
     pub fn with_ca_pem(mut self, pem: &[u8]) -> Result<Self, BadRoots> {
-        roots::add_pem(Arc::make_mut(&mut self.roots), pem)?;
-        self.extra_roots = true;
+        Arc::make_mut(&mut self.roots).add_pem(pem)?;
         Ok(self)
     }
 
@@ -98,7 +94,7 @@ impl Network {
 
     /// Whose certificates are expected.
     pub(super) fn policy(&self) -> Policy {
-        Policy { private: self.private, roots_given: self.extra_roots }
+        Policy { private: self.private, roots_given: self.roots.has_given() }
     }
 
     /// Where a connection to `target` really goes: the target itself, or what an override says.

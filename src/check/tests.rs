@@ -60,6 +60,8 @@ struct Homeserver {
     /// So many connections are dropped before the handshake.
     flaky: usize,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    /// HTTP/2 goes to clients that send no ALPN.
+    http2_unasked: bool,
 }
 
 impl Homeserver {
@@ -80,6 +82,7 @@ impl Homeserver {
             cors: true,
             flaky: 0,
             versions: rustls::ALL_VERSIONS,
+            http2_unasked: false,
         }
     }
 
@@ -128,6 +131,13 @@ impl Homeserver {
                 let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if server.http2_unasked && stream.get_ref().1.alpn_protocol().is_none() {
+                        let (mut reading, mut writing) = tokio::io::split(stream);
+                        // An empty SETTINGS frame.
+                        let _ = tokio::io::AsyncWriteExt::write_all(&mut writing, &[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+                        let _ = tokio::io::copy(&mut reading, &mut tokio::io::sink()).await;
+                        return;
+                    }
                     let service = service_fn(move |request: Request<Incoming>| {
                         let (status, body) = server.answer(request.uri().path());
                         let mut response =
@@ -247,10 +257,16 @@ async fn an_unknown_root_is_a_failure_in_public_and_a_remark_in_private() {
 }
 
 #[tokio::test]
-async fn a_machine_without_roots_cannot_tell() {
+async fn a_machine_without_roots_judges_by_mozillas_and_says_so() {
     let root = root();
     let report = run(Homeserver::healthy(&root), None).await;
-    assert_eq!((report.verdict, above_info(&report)), (Verdict::Unknown, vec!["check.roots"]));
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(
+        (ids.as_slice(), report.verdict),
+        (&["wk.server.tls", "tls.untrusted", "check.roots"][..], Verdict::Federates)
+    );
+    let tls = report.connections[0].tls.as_ref().unwrap();
+    assert!(!tls.trusted && tls.certificates.len() == 2);
 }
 
 #[tokio::test]
@@ -319,6 +335,7 @@ async fn redirects_are_followed_and_circles_are_not() {
     let report = run(with((302, "https://elsewhere.test/moved")), Some(&root)).await;
     // The stub answers every host with one certificate, and that does not cover the new one.
     assert_eq!(above_info(&report), ["wk.server.tls"], "{:#?}", report.findings);
+    assert!(render::render(&report, false).contains("\nchain presented by 127.0.0.1:"), "the bad chain is shown");
     let report = run(with((302, "/.well-known/matrix/client")), Some(&root)).await;
     assert_eq!(above_info(&report), ["wk.server.field"], "{:#?}", report.findings);
     let report = run(with((302, "/.well-known/matrix/server")), Some(&root)).await;
@@ -374,6 +391,17 @@ async fn a_server_with_one_protocol_version() {
     server.versions = ONLY_13;
     let report = run(server, Some(&root)).await;
     assert_eq!((above_info(&report), report.verdict), (vec!["tls.v12"], Verdict::Degraded));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http2_unasked_is_of_no_use_to_peers_without_alpn() {
+    let root = root();
+    let mut server = Homeserver::healthy(&root);
+    server.http2_unasked = true;
+    let report = run(server, Some(&root)).await;
+    // The document is read with ALPN http/1.1 only by some peers; this one asks without.
+    assert!(above_info(&report).contains(&"tls.alpn"), "{:#?}", report.findings);
+    assert!(!above_info(&report).contains(&"fed.version"), "{:#?}", report.findings);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ needs gcc cc                        # links the build; aws-lc is C
 needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
+needs gnutls-bin gnutls-serv          # still has suites that Debian's OpenSSL was built without
 needs pebble pebble
 # In Debian these two are services as well, which begin to run as soon as they are installed.
 needs caddy caddy

@@ -1,5 +1,6 @@
-//! Rules about reaching the federation addresses: TCP, TLS as a protocol, HTTP as a protocol.
+//! Rules about reaching the federation addresses: TCP, and HTTP as a protocol.
 
+use super::tls::alpn_trouble;
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
@@ -10,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::matrix::version::ServerVersion;
 use serde_json::Value;
 
-pub(super) const RULES: &[Rule] = &[connect, handshake, alpn, version_12, version_13, version, not_found, retry, skew];
+pub(super) const RULES: &[Rule] = &[connect, version, not_found, retry, skew];
 
 /// Signatures and caches tolerate about this much, in seconds.
 const SKEW: i64 = 60;
@@ -46,49 +47,6 @@ fn connect(case: &Case<'_>) -> Vec<Finding> {
     })
 }
 
-/// The trouble of the handshake without ALPN, if that is where it failed.
-fn plain_failure(seen: &Connection) -> Option<&Trouble> {
-    seen.version.answer.as_ref().err().filter(|trouble| trouble.in_tls())
-}
-
-fn any_handshake(seen: &Connection) -> bool {
-    seen.handshake().is_some()
-}
-
-fn handshake(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsHandshake, |seen| {
-        let trouble = plain_failure(seen).filter(|_| !any_handshake(seen))?;
-        Some(tries(&seen.version, trouble))
-    })
-}
-
-fn alpn(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsAlpn, |seen| {
-        if !any_handshake(seen) {
-            return None;
-        }
-        if let Some(trouble) = plain_failure(seen) {
-            return Some(format!("without ALPN: {trouble}"));
-        }
-        let trouble = seen.more.as_ref()?.keys.answer.as_ref().err().filter(|trouble| trouble.in_tls())?;
-        Some(format!("with ALPN http/1.1: {trouble}"))
-    })
-}
-
-fn version_12(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsV12, |seen| {
-        let trouble = seen.more.as_ref()?.only_12.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        Some(format!("TLS 1.2 alone: {trouble}"))
-    })
-}
-
-fn version_13(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsV13, |seen| {
-        let trouble = seen.more.as_ref()?.only_13.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        Some(format!("TLS 1.3 alone: {trouble}"))
-    })
-}
-
 /// What is wrong with an answer that should be 200 and JSON, before its content is looked at.
 pub(super) fn not_json(answer: &HttpAnswer) -> Option<String> {
     if (300..400).contains(&answer.status) {
@@ -118,6 +76,7 @@ fn version(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedVersion, |seen| match &seen.version.answer {
         // The layers below have their own findings.
         Err(trouble) if trouble.before_tls() || trouble.in_tls() => None,
+        Err(_) if alpn_trouble(seen).is_some() => None,
         Err(trouble) => Some(tries(&seen.version, trouble)),
         Ok(answer) => not_json(answer).or_else(|| Some(ServerVersion::parse(&answer.body).err()?.to_string())),
     })

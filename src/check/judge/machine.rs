@@ -2,7 +2,6 @@
 
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
-use crate::check::chain::Trust;
 use crate::check::finding::Finding;
 use crate::check::observe::tls::Trouble;
 use crate::dns::{FailureKind, Outcome};
@@ -29,8 +28,9 @@ fn family(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn roots(case: &Case<'_>) -> Vec<Finding> {
-    let blind = case.chains().iter().any(|seen| seen.chain.trust == Trust::NoRoots);
-    let detail = "no certificate could be verified: this machine has no trust roots";
+    // Where the caller named roots, that is whom the caller means to trust.
+    let blind = !case.system_roots && !case.policy.roots_given && !case.chains().is_empty();
+    let detail = "this machine has no trust roots: chains were held against Mozilla's list alone";
     blind.then(|| case.finding(Code::CheckRoots, case.server, detail)).into_iter().collect()
 }
 

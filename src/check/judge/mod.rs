@@ -8,6 +8,7 @@ mod dns;
 mod keys;
 mod machine;
 mod name;
+mod tls;
 mod well_known;
 
 use super::catalogue::Code;
@@ -30,6 +31,8 @@ pub(super) struct Case<'a> {
     pub(super) policy: Policy,
     /// Whether there is a name server to ask.
     pub(super) name_server: bool,
+    /// Whether this machine has trust roots of its own.
+    pub(super) system_roots: bool,
     /// Now.
     pub(super) now: Timestamp,
     /// What was seen.
@@ -59,7 +62,7 @@ impl Case<'_> {
         });
         let federation = self.seen.connections.iter().filter_map(|connection| {
             let host = &self.seen.plan.as_ref()?.certificate_name;
-            let chain = &connection.handshake()?.chain;
+            let chain = connection.chain()?;
             Some(Presented { place: connection.address.to_string(), host, chain, federation: true })
         });
         federation.chain(well_known).collect()
@@ -82,6 +85,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         well_known::RULES,
         client::RULES,
         connection::RULES,
+        tls::RULES,
         certificate::RULES,
         keys::RULES,
         machine::RULES,

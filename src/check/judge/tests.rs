@@ -1,12 +1,13 @@
 //! Each rule against facts that differ from a healthy server's in one respect.
 
 use super::*;
-use crate::check::chain::Policy;
+use crate::check::chain::{Policy, TrustSets, TrustedBy};
 use crate::check::discovery::{Discovery, Next, Query, Reply, Target};
 use crate::check::finding::Severity;
 use crate::check::observe::client_api::{ClientSeen, Homeserver};
 use crate::check::observe::dns::{Located, Role, SrvSeen};
 use crate::check::observe::federation::{Connection, More};
+use crate::check::observe::habits::{Agreed, Habits};
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::{Handshake, Stage, Trouble};
 use crate::check::observe::well_known::{Hop, Stop, Visit};
@@ -35,12 +36,15 @@ fn handshake(names: &[&str]) -> Handshake {
     let leaf = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
     let mut roots = RootCertStore::empty();
     roots.add(leaf.clone()).unwrap();
+    let roots = TrustSets::of(roots.clone(), roots);
     let chain = Chain::examine(&[leaf], &Host::parse("m.ex.org").unwrap(), &roots, NOW);
     assert!(chain.accepted(Policy::PUBLIC), "{chain:?}");
-    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, chain }
+    let mut chain = chain;
+    chain.certificates[0].scts = 2;
+    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, stapled: false, chain }
 }
 
-static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
+pub(super) static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
 
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
@@ -92,11 +96,13 @@ fn connection(address: &str) -> Connection {
             unknown: fetched(address, answer(404, JSON, r#"{"errcode":"M_UNRECOGNIZED"}"#)),
             only_12: Ok(GOOD.clone()),
             only_13: Ok(GOOD.clone()),
+            habits: Habits { no_sni: Some(Ok(GOOD.clone())), wrong_sni: Ok(GOOD.clone()), old: Agreed::default() },
+            outdated: None,
         }),
     }
 }
 
-fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
+pub(super) fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
     let mut discovery = Discovery::new(&ServerName::parse("ex.org").unwrap());
     loop {
         let query = match discovery.next() {
@@ -125,7 +131,7 @@ fn srv(name: &str, targets: &[&str]) -> SrvSeen {
 
 const DELEGATION: &str = r#"{"m.server":"m.ex.org:443"}"#;
 
-fn healthy() -> Observation {
+pub(super) fn healthy() -> Observation {
     let both = || Outcome::Found(found(&["198.41.0.4", "199.9.14.201"], &["2001:503:ba3e::2:30"]));
     Observation {
         located: vec![located(Role::WellKnown, "ex.org", both()), located(Role::Federation, "m.ex.org", both())],
@@ -144,13 +150,13 @@ fn healthy() -> Observation {
     }
 }
 
-fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
+pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, now: NOW, seen })
+    judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, seen })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
-fn told(findings: &[Finding]) -> String {
+pub(super) fn told(findings: &[Finding]) -> String {
     let mark = |severity| match severity {
         Severity::Fail => "",
         Severity::Warn => "?",
@@ -159,9 +165,9 @@ fn told(findings: &[Finding]) -> String {
     findings.iter().map(|f| format!("{}{}", f.id.id(), mark(f.severity))).collect::<Vec<_>>().join(" ")
 }
 
-type Change = fn(&mut Observation);
+pub(super) type Change = fn(&mut Observation);
 
-fn table(rows: &[(&str, Change)]) {
+pub(super) fn table(rows: &[(&str, Change)]) {
     for (row, (expected, change)) in rows.iter().enumerate() {
         let mut seen = healthy();
         change(&mut seen);
@@ -190,7 +196,8 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case = Case { server: name, policy: Policy::PUBLIC, name_server: true, now: NOW, seen: &seen };
+        let case =
+            Case { server: name, policy: Policy::PUBLIC, name_server: true, system_roots: true, now: NOW, seen: &seen };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -424,7 +431,9 @@ fn certificates() {
             chain(s).trust = Trust::Incomplete { issuer: "CN=X".to_owned(), issuer_published: false };
         }),
         ("tls.chain", "tls.chain", |s| chain(s).trust = Trust::Refused("bad signature".to_owned())),
-        ("check.roots?", "check.roots?", |s| chain(s).trust = Trust::NoRoots),
+        ("tls.roots", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { system: true, ..TrustedBy::default() }),
+        ("tls.roots?", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { mozilla: true, ..TrustedBy::default() }),
+        ("", "", |s| chain(s).trusted_by = TrustedBy { given: true, ..TrustedBy::default() }),
         ("tls.name", "tls.name", |s| chain(s).covers_name = false),
         ("tls.cnonly", "tls.cnonly", |s| {
             chain(s).covers_name = false;
@@ -499,6 +508,13 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         located: vec![located(Role::Federation, "m.ex.org", Outcome::Failed(failure()))],
         ..Observation::default()
     };
-    let case = Case { server: "ex.org", policy: Policy::PUBLIC, name_server: false, now: NOW, seen: &seen };
+    let case = Case {
+        server: "ex.org",
+        policy: Policy::PUBLIC,
+        name_server: false,
+        system_roots: true,
+        now: NOW,
+        seen: &seen,
+    };
     assert_eq!(told(&judge(&case)), "check.network?");
 }

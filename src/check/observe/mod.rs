@@ -5,6 +5,7 @@
 pub mod client_api;
 pub mod dns;
 pub mod federation;
+pub mod habits;
 pub mod http;
 pub mod tls;
 pub mod well_known;

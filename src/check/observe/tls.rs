@@ -8,6 +8,7 @@ use crate::check::network::Network;
 use crate::matrix::Host;
 use crate::net::looker;
 use rustls::SupportedProtocolVersion;
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -25,17 +26,39 @@ pub(super) struct Offer {
     pub(super) versions: &'static [&'static SupportedProtocolVersion],
     /// Application protocols; none at all is what older peers do.
     pub(super) alpn: &'static [&'static str],
+    /// The name to ask for.
+    pub(super) sni: Sni,
 }
+
+/// The name to send as SNI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sni {
+    /// The one that the certificate is expected for.
+    Right,
+    /// None.
+    Absent,
+    /// One that no server has.
+    Wrong,
+}
+
+/// A name that cannot exist (RFC 2606, section 2).
+const NOBODY: &str = "vestibule-check.invalid";
 
 impl Offer {
     /// Every version, no ALPN: as Synapse connects.
-    pub(super) const PLAIN: Self = Self { versions: rustls::ALL_VERSIONS, alpn: &[] };
+    pub(super) const PLAIN: Self = Self { versions: rustls::ALL_VERSIONS, alpn: &[], sni: Sni::Right };
     /// Every version, HTTP/1.1 asked for by name.
-    pub(super) const HTTP1: Self = Self { versions: rustls::ALL_VERSIONS, alpn: &["http/1.1"] };
+    pub(super) const HTTP1: Self = Self { alpn: &["http/1.1"], ..Self::PLAIN };
     /// TLS 1.2 alone, as a client with HTTP/2 would connect.
-    pub(super) const ONLY_12: Self = Self { versions: &[&rustls::version::TLS12], alpn: &["h2", "http/1.1"] };
+    pub(super) const ONLY_12: Self = Self { versions: &[&rustls::version::TLS12], ..Self::BOTH };
     /// TLS 1.3 alone.
-    pub(super) const ONLY_13: Self = Self { versions: &[&rustls::version::TLS13], alpn: &["h2", "http/1.1"] };
+    pub(super) const ONLY_13: Self = Self { versions: &[&rustls::version::TLS13], ..Self::BOTH };
+    /// Every version, HTTP/2 and HTTP/1.1.
+    const BOTH: Self = Self { alpn: &["h2", "http/1.1"], ..Self::PLAIN };
+    /// The same without SNI.
+    pub(super) const NO_SNI: Self = Self { sni: Sni::Absent, ..Self::BOTH };
+    /// The same for a name that no server has.
+    pub(super) const WRONG_SNI: Self = Self { sni: Sni::Wrong, ..Self::BOTH };
 }
 
 /// A completed handshake.
@@ -47,6 +70,8 @@ pub struct Handshake {
     pub cipher: String,
     /// The application protocol the server chose, if any.
     pub alpn: Option<String>,
+    /// Whether an OCSP response was stapled to it.
+    pub stapled: bool,
     /// The chain presented.
     pub chain: Chain,
 }
@@ -61,6 +86,8 @@ pub enum Trouble {
     NoRoute(String),
     /// The TLS handshake failed.
     Handshake(String),
+    /// The server refused the handshake with an alert, whose name this is.
+    Refused(String),
     /// The HTTP exchange failed.
     Exchange(String),
     /// The answer is longer than anybody reads.
@@ -86,6 +113,7 @@ impl fmt::Display for Trouble {
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
             Self::NoRoute(text) => write!(f, "this machine cannot reach such an address: {text}"),
             Self::Handshake(text) => write!(f, "the TLS handshake failed: {text}"),
+            Self::Refused(alert) => write!(f, "the TLS handshake failed: the server sent the alert {alert}"),
             Self::Exchange(text) => write!(f, "no usable HTTP answer: {text}"),
             Self::TooLarge(limit) => write!(f, "the answer is longer than the {limit} bytes that peers read"),
             Self::Timeout(Stage::Connect, limit) => write!(f, "no connection within {} s", limit.as_secs_f32()),
@@ -103,13 +131,23 @@ impl Trouble {
 
     /// Whether it is the TLS layer that failed.
     pub fn in_tls(&self) -> bool {
-        matches!(self, Self::Handshake(_) | Self::Timeout(Stage::Handshake, _))
+        matches!(self, Self::Handshake(_) | Self::Refused(_) | Self::Timeout(Stage::Handshake, _))
     }
 
     /// Whether a second try may help. What took its whole time has been patient already (TCP
     /// itself repeats lost packets), and a missing route does not appear within a second.
     pub(super) fn worth_a_retry(&self) -> bool {
         !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::TooLarge(_))
+    }
+}
+
+/// Opens a connection to `address`.
+pub(super) async fn connect(network: &Network, address: SocketAddr) -> Result<TcpStream, Trouble> {
+    let limit = network.limits.connect;
+    match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(connect_trouble(&error)),
+        Err(_) => Err(Trouble::Timeout(Stage::Connect, limit)),
     }
 }
 
@@ -121,23 +159,26 @@ pub(super) async fn open(
     offer: Offer,
 ) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
     let limit = network.limits.connect;
-    let tcp = match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(connect_trouble(&error)),
-        Err(_) => return Err(Trouble::Timeout(Stage::Connect, limit)),
+    let tcp = connect(network, address).await?;
+    let server = match offer.sni {
+        Sni::Wrong => ServerName::try_from(NOBODY).ok(),
+        Sni::Right | Sni::Absent => tls_name(name),
     };
-    let Some(server) = tls_name(name) else {
+    let Some(server) = server else {
         return Err(Trouble::Handshake(format!("{name} is not a name that TLS can ask for")));
     };
-    let config = looker::client_config(offer.versions, offer.alpn);
-    let config = config.map_err(|error| Trouble::Handshake(error.to_string()))?;
+    let config = looker::watching_config(offer.versions, offer.alpn);
+    let (mut config, aside) = config.map_err(|error| Trouble::Handshake(error.to_string()))?;
+    config.enable_sni = offer.sni != Sni::Absent;
     let stream = match timeout(limit, TlsConnector::from(Arc::new(config)).connect(server, tcp)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(Trouble::Handshake(handshake_text(&error))),
+        Ok(Err(error)) => return Err(handshake_trouble(&error)),
         Err(_) => return Err(Trouble::Timeout(Stage::Handshake, limit)),
     };
     let (_, session) = stream.get_ref();
     let presented = session.peer_certificates().unwrap_or_default();
+    let mut chain = Chain::examine(presented, name, &network.roots, network.clock.now());
+    chain.unproved = aside.unproved().map(str::to_owned);
     let handshake = Handshake {
         version: match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3".to_owned(),
@@ -146,7 +187,8 @@ pub(super) async fn open(
         },
         cipher: session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
         alpn: session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
-        chain: Chain::examine(presented, name, &network.roots, network.clock.now()),
+        stapled: aside.stapled(),
+        chain,
     };
     Ok((stream, handshake))
 }
@@ -159,13 +201,16 @@ fn connect_trouble(error: &io::Error) -> Trouble {
     }
 }
 
-fn handshake_text(error: &io::Error) -> String {
+fn handshake_trouble(error: &io::Error) -> Trouble {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return "the server closed the connection".to_owned();
+        return Trouble::Handshake("the server closed the connection".to_owned());
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS on this port".to_owned(),
-        Some(inner) => inner.to_string(),
-        None => error.to_string(),
+        Some(rustls::Error::AlertReceived(alert)) => Trouble::Refused(format!("{alert:?}")),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            Trouble::Handshake("the server does not speak TLS on this port".to_owned())
+        }
+        Some(inner) => Trouble::Handshake(inner.to_string()),
+        None => Trouble::Handshake(error.to_string()),
     }
 }

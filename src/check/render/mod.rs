@@ -1,6 +1,8 @@
 //! A [`Report`] as text for a person: one line for each area that is in order, then what is not,
 //! each with what to do about it. Fits a terminal of 80 columns.
 
+mod chain;
+
 use super::catalogue::Code;
 use super::finding::{Finding, Severity};
 use super::report::{ConnectionView, Report, Verdict};
@@ -26,6 +28,7 @@ pub fn render(report: &Report, colour: bool) -> String {
         out.push('\n');
         finding(&group, &paint, &mut out);
     }
+    out.push_str(&chain::presented(report));
     out.push('\n');
     summary(report, &paint, &mut out);
     out

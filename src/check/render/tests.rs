@@ -1,7 +1,7 @@
 //! The text, compared as a whole: it is what people see.
 
 use super::*;
-use crate::check::report::{DiscoveryView, KeysView, TlsView, VersionView, WellKnownView};
+use crate::check::report::{CertificateView, DiscoveryView, KeysView, TlsView, VersionView, WellKnownView};
 use std::collections::BTreeMap;
 
 fn report(findings: Vec<Finding>) -> Report {
@@ -26,6 +26,8 @@ fn report(findings: Vec<Finding>) -> Report {
                 m_server: Some("matrix.example.com:443".to_owned()),
                 redirects: Vec::new(),
                 error: None,
+                certificates: Vec::new(),
+                presented_by: None,
             }],
             srv: BTreeMap::new(),
             addresses: BTreeMap::from([
@@ -41,8 +43,17 @@ fn report(findings: Vec<Finding>) -> Report {
             tls: Some(TlsView {
                 version: "TLSv1.3".to_owned(),
                 cipher: "TLS13_AES_128_GCM_SHA256".to_owned(),
+                alpn: Some("h2".to_owned()),
                 accepts: vec!["TLSv1.2", "TLSv1.3"],
+                weak: Vec::new(),
                 trusted: true,
+                trusted_by: vec!["system", "mozilla"],
+                covers_name: true,
+                scts: 2,
+                stapled: false,
+                must_staple: false,
+                without_sni: None,
+                wrong_sni: None,
                 certificates: Vec::new(),
             }),
             version: Some(VersionView { name: Some("Synapse".to_owned()), version: Some("1.157.1".to_owned()) }),
@@ -127,4 +138,62 @@ fn every_rule_can_be_explained() {
             "{text}"
         );
     }
+}
+
+fn certificate(subject: &str, issuer: &str, sha256: &str) -> CertificateView {
+    CertificateView {
+        subject: subject.to_owned(),
+        issuer: issuer.to_owned(),
+        names: vec!["matrix.example.com".to_owned()],
+        not_before: "2026-01-01T00:00:00Z".to_owned(),
+        not_after: "2026-04-01T00:00:00Z".to_owned(),
+        sha256: sha256.to_owned(),
+        key: "P-256".to_owned(),
+        signature: "ecdsa-with-SHA256".to_owned(),
+    }
+}
+
+#[test]
+fn the_chain_is_shown_where_something_is_wrong_with_it() {
+    let finding = |code, address| Finding::new(code, "example.com", address, "it is wrong").for_host("h");
+    let with = |findings| {
+        let mut report = report(findings);
+        let chain = vec![certificate("CN=R11\u{7}", "CN=X1", "b"), certificate("", &"O=long ".repeat(20), "a")];
+        let mut second = report.connections[0].clone();
+        second.address = "199.9.14.201:443".to_owned();
+        second.tls.as_mut().unwrap().certificates = chain.clone();
+        report.connections.push(second);
+        let document = &mut report.discovery.as_mut().unwrap().well_known[0];
+        (document.certificates, document.presented_by) = (chain, Some("198.41.0.4:443".to_owned()));
+        report
+    };
+    let block = "\
+chain presented by ADDRESSES
+  0  CN=R11\u{fffd}
+     issued by CN=X1
+     valid from 2026-01-01 until 2026-04-01
+  1  matrix.example.com
+     issued by O=long O=long O=long O=long O=long O=long O=long O=long O=long...
+     valid from 2026-01-01 until 2026-04-01
+";
+    for (code, address, shown) in [
+        (Code::TlsChain, "199.9.14.201:443", Some("199.9.14.201:443")),
+        (Code::WkServerTls, "198.41.0.4:443", Some("198.41.0.4:443")),
+        (Code::TlsSame, "matrix.example.com", Some("199.9.14.201:443")),
+        (Code::TlsLegacy, "199.9.14.201:443", None),
+        (Code::TlsChain, "192.0.2.1:443", None),
+    ] {
+        let text = render(&with(vec![finding(code, address)]), false);
+        match shown {
+            Some(addresses) => assert!(text.contains(&block.replace("ADDRESSES", addresses)), "{code}: {text}"),
+            None => assert!(!text.contains("chain presented"), "{code}: {text}"),
+        }
+    }
+    let both = render(
+        &with(vec![finding(Code::TlsChain, "199.9.14.201:443"), finding(Code::WkServerTls, "198.41.0.4:443")]),
+        false,
+    );
+    assert!(both.contains(&block.replace("ADDRESSES", "199.9.14.201:443, 198.41.0.4:443")), "{both}");
+    let remark = render(&with(vec![finding(Code::TlsChain, "199.9.14.201:443").at(Severity::Info)]), false);
+    assert!(!remark.contains("chain presented"), "{remark}");
 }
