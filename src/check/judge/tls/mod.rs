@@ -1,7 +1,8 @@
 //! Rules about TLS as a protocol: who can shake hands at all, and who still can that should not.
 
 use crate::check::catalogue::Code;
-use crate::check::finding::Finding;
+use crate::check::finding::{Finding, Severity};
+use crate::check::hello::Weakness;
 use crate::check::judge::connection::{each, tries};
 use crate::check::judge::{Case, Rule};
 use crate::check::observe::federation::Connection;
@@ -122,12 +123,17 @@ fn legacy(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn weak(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsWeak, |seen| {
+    let listed = |seen: &Connection, only_cbc: bool| {
         let mut weak: Vec<_> = seen.more.as_ref()?.habits.old.weak().collect();
         weak.sort_by_key(|(weakness, _)| *weakness);
+        let is_only_cbc = weak.iter().all(|(weakness, _)| *weakness == Weakness::CbcSha1);
         let list: Vec<_> = weak.iter().map(|(weakness, suite)| format!("{weakness}: {suite}")).collect();
-        (!list.is_empty()).then(|| format!("accepted: {}", list.join("; ")))
-    })
+        (!list.is_empty() && is_only_cbc == only_cbc).then(|| format!("accepted: {}", list.join("; ")))
+    };
+    // Every stock OpenSSL accepts these, and no peer of today chooses them: worth knowing, no fault.
+    let old =
+        each(case, Code::TlsWeak, |seen| listed(seen, true)).into_iter().map(|finding| finding.at(Severity::Info));
+    each(case, Code::TlsWeak, |seen| listed(seen, false)).into_iter().chain(old).collect()
 }
 
 fn no_sni(case: &Case<'_>) -> Vec<Finding> {
