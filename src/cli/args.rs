@@ -240,6 +240,15 @@ pub(super) struct CheckArguments {
     /// A degraded server counts as failing
     #[arg(long)]
     pub strict: bool,
+    /// Look for what only time shows as well: does a connection survive an idle minute
+    #[arg(long)]
+    pub deep: bool,
+    /// Prove with this signing key of the homeserver that signed requests arrive unchanged
+    ///
+    /// The file as Synapse keeps it (signing_key_path). The key is used on this machine and never
+    /// sent; requests signed with it go to the server checked and nowhere else.
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
     /// Trust these roots too, PEM
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
