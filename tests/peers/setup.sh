@@ -44,6 +44,7 @@ needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
 needs mount mount
+needs perl prove                    # reads what the check writes for test harnesses
 needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers

@@ -121,6 +121,8 @@ pub(super) async fn ask(network: &Network, question: &Ask<'_>) -> Fetched {
 }
 
 async fn once(network: &Network, question: &Ask<'_>) -> Fetched {
+    let what = || format!("{} {} at {}", question.method, question.target, question.address);
+    let _step = network.progress.begin(what);
     let mut fetched = Fetched {
         address: question.address,
         tls: None,
