@@ -21,7 +21,7 @@ pub(super) const PAGES: &[Page] = &[
         peers: "They are not concerned.",
         see: &["sudo -u vestibule head -1 /etc/matrix-synapse/homeserver.yaml"],
         fixes: &[("Rights", "setfacl -m u:vestibule:r /etc/matrix-synapse/homeserver.yaml")],
-        written: "README, \"Checking\".",
+        written: "README, \"Checking a server\".",
     },
     Page {
         id: "hs.name",

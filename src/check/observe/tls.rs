@@ -121,7 +121,7 @@ pub(super) async fn open(
     offer: Offer,
 ) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
     let limit = network.limits.connect;
-    let _step = network.progress.begin(|| format!("a TLS handshake with {address}"));
+    let _step = network.progress.begin(|| format!("a connection to {address}"));
     let tcp = match timeout(limit, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(connect_trouble(&error)),
