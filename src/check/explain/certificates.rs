@@ -172,7 +172,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "The certificate's key is short, or of a kind that not everybody knows.",
         peers: "RSA under 2048 bits is refused by nearly all, P-521 and Ed25519 by some.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | openssl x509 -noout -text | grep -A1 'Public Key Algorithm'",
+            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | \\\n    openssl x509 -noout -text | grep -A1 'Public Key Algorithm'",
         ],
         fixes: &[(
             "certbot",
@@ -185,7 +185,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "A certificate below the root is signed over SHA-1 or MD5, whose collisions are practical.",
         peers: "Current TLS libraries refuse it.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | openssl x509 -noout -text | grep 'Signature Algorithm'",
+            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | \\\n    openssl x509 -noout -text | grep 'Signature Algorithm'",
         ],
         fixes: &[("Own CA", "openssl x509 -req -sha256 -in csr.pem -CA ca.pem -CAkey ca.key -days 90 -out server.pem")],
         written: "RFC 9155; RFC 8446, 4.4.2.4.",
@@ -209,7 +209,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "The certificate carries fewer than two signed certificate timestamps, the proof that it was logged.",
         peers: "Homeservers do not look; browsers refuse such a certificate of a public CA.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | openssl x509 -noout -text | grep -A4 'CT Precertificate'",
+            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com </dev/null | \\\n    openssl x509 -noout -text | grep -A4 'CT Precertificate'",
         ],
         fixes: REISSUE,
         written: "RFC 6962; server-server API, \"TLS\": certificate transparency is encouraged.",

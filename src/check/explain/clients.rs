@@ -209,7 +209,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "Access-Control-Allow-Origin is there twice: the homeserver sends it, and a proxy adds its own.",
         peers: "Browsers refuse an answer that has the header twice, even with the same value.",
         see: &[
-            "curl -si -H 'Origin: https://app.element.io' https://matrix.example.com/_matrix/client/versions | grep -ic allow-origin",
+            "curl -si -H 'Origin: https://app.element.io' https://matrix.example.com/_matrix/client/versions | \\\n    grep -ic allow-origin",
         ],
         fixes: ONCE,
         written: "Fetch standard, \"CORS check\".",

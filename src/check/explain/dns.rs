@@ -42,7 +42,7 @@ pub(super) const PAGES: &[Page] = &[
         peers: "They connect to the address, port 8448 unless the name has one, and send no SNI. They ask for no \
                 delegation document and no SRV record.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:8448 -noservername </dev/null | openssl x509 -noout -ext subjectAltName",
+            "openssl s_client -connect 192.0.2.7:8448 -noservername </dev/null | \\\n    openssl x509 -noout -ext subjectAltName",
         ],
         fixes: &[("Before launch", "Choose a DNS name as server_name and delegate from it.")],
         written: "Server-server API, \"Resolving server names\", step 1.",

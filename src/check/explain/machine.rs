@@ -44,6 +44,15 @@ pub(super) const PAGES: &[Page] = &[
         written: "A limit of the check, so that nobody can make it connect to hundreds of places.",
     },
     Page {
+        id: "check.guard",
+        about: "This check was asked for by somebody on the status page, and so connects to public addresses only. \
+                The server, or a part of it, is elsewhere.",
+        peers: "They are not concerned.",
+        see: &["dig +short matrix.example.com A matrix.example.com AAAA"],
+        fixes: &[("The same network", "vestibule check example.com --private")],
+        written: "RFC 6890 lists the ranges that are not public.",
+    },
+    Page {
         id: "check.family",
         about: "This machine has no way to an address family, mostly no IPv6. Nothing was found out about those \
                 addresses.",
@@ -54,7 +63,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         id: "check.roots",
-        about: "This machine has no list of trusted roots, so it cannot tell on its own whom to trust.",
+        about: "This machine has no list of trusted roots of its own, which every TLS client on it should have.",
         peers: "They have lists of their own.",
         see: &["ls -l /etc/ssl/certs/ca-certificates.crt"],
         fixes: &[

@@ -78,7 +78,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "The server still speaks SSL 3.0, TLS 1.0 or TLS 1.1, all broken or deprecated.",
         peers: "None needs them: whoever speaks Matrix speaks TLS 1.2.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com -tls1_1 -cipher DEFAULT@SECLEVEL=0 </dev/null",
+            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com \\\n    -tls1_1 -cipher DEFAULT@SECLEVEL=0 </dev/null",
         ],
         fixes: VERSIONS,
         written: "RFC 8996 and RFC 7568.",
@@ -89,7 +89,7 @@ pub(super) const PAGES: &[Page] = &[
                 a certificate.",
         peers: "None needs them.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com -tls1_2 -cipher 'ECDHE+AES+SHA1:@SECLEVEL=0' </dev/null",
+            "openssl s_client -connect 192.0.2.7:443 -servername matrix.example.com \\\n    -tls1_2 -cipher 'ECDHE+AES+SHA1:@SECLEVEL=0' </dev/null",
         ],
         fixes: SUITES,
         written: "RFC 9325, 4.1; RFC 7465 (RC4).",
@@ -116,7 +116,9 @@ pub(super) const PAGES: &[Page] = &[
         about: "A client that sends no server name is shown a certificate for something else, or none. That is what \
                 clients do that know only an address.",
         peers: "Those of a server with a DNS name send SNI. Old clients and probes of load balancers do not.",
-        see: &["openssl s_client -connect 192.0.2.7:443 -noservername </dev/null | openssl x509 -noout -subject"],
+        see: &[
+            "openssl s_client -connect 192.0.2.7:443 -noservername </dev/null | \\\n    openssl x509 -noout -subject",
+        ],
         fixes: &[
             ("vestibule.toml", "[tls]\ndefault_certificate = \"server_name\"   # the default"),
             ("nginx", "listen 443 ssl default_server;"),
@@ -131,7 +133,7 @@ pub(super) const PAGES: &[Page] = &[
                 are an alert, or a certificate that does not fit; neither matters to federation.",
         peers: "They ask for the right name.",
         see: &[
-            "openssl s_client -connect 192.0.2.7:443 -servername nobody.invalid </dev/null | openssl x509 -noout -subject",
+            "openssl s_client -connect 192.0.2.7:443 -servername nobody.invalid </dev/null | \\\n    openssl x509 -noout -subject",
         ],
         fixes: &[
             ("nginx", "server {\n    listen 443 ssl default_server;\n    ssl_reject_handshake on;\n}"),

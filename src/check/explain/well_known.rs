@@ -73,7 +73,7 @@ pub(super) const PAGES: &[Page] = &[
         peers: "They treat a failed handshake as no delegation, and go on to SRV records and port 8448 of the server \
                 name, where mostly nobody is.",
         see: &[
-            "openssl s_client -connect example.com:443 -servername example.com </dev/null | openssl x509 -noout -subject -dates -ext subjectAltName",
+            "openssl s_client -connect example.com:443 -servername example.com </dev/null | \\\n    openssl x509 -noout -subject -dates -ext subjectAltName",
         ],
         fixes: &[
             ("vestibule.toml", "apex = \"here\"   # orders a certificate for server_name too"),

@@ -22,10 +22,14 @@ pub(super) const AREAS: &[Area] = &[
     Area { title: "dns", prefixes: &["dns."], says: dns },
     Area { title: "well-known", prefixes: &["wk.server.", "wk.fallback8448"], says: well_known },
     Area { title: "tls", prefixes: &["tcp.", "tls."], says: tls },
-    Area { title: "federation", prefixes: &["fed.", "time.", "retry", "http."], says: federation },
-    Area { title: "requests", prefixes: &["uri.", "hdr.", "body.", "waf", "loop", "expose."], says: |_| None },
+    Area { title: "federation", prefixes: &["fed.", "time.", "retry"], says: federation },
+    Area {
+        title: "requests",
+        prefixes: &["uri.", "hdr.", "body.", "http.", "loop.", "expose.", "waf"],
+        says: |_| None,
+    },
     Area { title: "clients", prefixes: &["wk.client.", "wk.support", "wk.policy", "cors."], says: |_| None },
-    Area { title: "homeserver", prefixes: &["hs.", "apex."], says: |_| None },
+    Area { title: "homeserver", prefixes: &["hs.", "route."], says: |_| None },
 ];
 
 /// One line of the table.

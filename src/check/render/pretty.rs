@@ -138,7 +138,23 @@ fn finding(group: &[&Finding], look: Look, out: &mut String) {
     if details.len() > DETAILS {
         let _ = writeln!(out, "{:INDENT$}and {} more like these", "", details.len() - DETAILS);
     }
-    let _ = writeln!(out, "{:INDENT$}{} {}", "", look.strong("fix:"), look.wrap(&first.remedy, INDENT + 5, INDENT + 5));
+    for remedy in remedies(group).iter().take(DETAILS) {
+        let _ = writeln!(out, "{:INDENT$}{} {}", "", look.strong("fix:"), look.wrap(remedy, INDENT + 5, INDENT + 5));
+    }
+}
+
+/// What to do, once for all findings whose remedies differ by their subject only.
+fn remedies<'a>(group: &[&'a Finding]) -> Vec<&'a str> {
+    let mut known = Vec::new();
+    let new = group.iter().filter(|finding| {
+        let general = finding.remedy.replace(&finding.subject, "\0");
+        let new = !known.contains(&general);
+        if new {
+            known.push(general);
+        }
+        new
+    });
+    new.map(|finding| finding.remedy.as_str()).collect()
 }
 
 fn summary(report: &Report, look: Look, out: &mut String) {

@@ -75,7 +75,7 @@ fn looked_at(report: &Report, id: &str) -> bool {
     let area = AREAS.iter().find(|area| area.has(id)).map_or("", |area| area.title);
     let discovered = report.discovery.as_ref();
     let well_known = || discovered.is_some_and(|discovery| !discovery.well_known.is_empty());
-    let own = ["hdr.", "loop", "http.", "uri.signed", "fed.keys.pinned"];
+    let own = ["hdr.", "loop.", "http.", "uri.signed", "fed.keys.pinned"];
     match area {
         _ if own.iter().any(|prefix| id.starts_with(prefix)) => false,
         "name" => true,

@@ -2,7 +2,7 @@
 
 use super::Message;
 use crate::check::Examined;
-use crate::check::discovery::SRV_DEPRECATED;
+use crate::check::discovery::{SRV_DEPRECATED, Step};
 use crate::check::observe::Observation;
 use crate::check::observe::dns::{Located, Role, SrvSeen};
 use crate::check::observe::http::HttpAnswer;
@@ -149,7 +149,7 @@ pub(super) fn dns(seen: &Observation, host: &str) -> DnsResult {
         records.iter().map(record).collect()
     });
     let by_srv = seen.plan.as_ref().is_some_and(|plan| {
-        plan.targets.first().is_some_and(|t| t.host.to_string() != plan.certificate_name.to_string())
+        matches!(plan.step, Step::Srv | Step::SrvDeprecated | Step::DelegatedSrv | Step::DelegatedSrvDeprecated)
     });
     let located = || seen.located(Role::Federation);
     let hosts = located().map(|located| {
