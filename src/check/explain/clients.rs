@@ -19,9 +19,10 @@ const SERVE: &[(&str, &str)] = &[
     ),
     (
         "HAProxy",
-        "http-request return status 200 content-type application/json hdr Access-Control-Allow-Origin * \\\n    \
-         string '{\"m.homeserver\": {\"base_url\": \"https://matrix.example.com\"}}' \\\n    \
-         if { path /.well-known/matrix/client }",
+        "# wk.json holds {\"m.homeserver\": {\"base_url\": \"https://matrix.example.com\"}}\n\
+         acl wk_client path /.well-known/matrix/client\n\
+         http-request return status 200 content-type application/json \
+         hdr Access-Control-Allow-Origin * file /etc/haproxy/wk.json if wk_client",
     ),
     (
         "Apache",
@@ -37,7 +38,7 @@ const ONCE: &[(&str, &str)] = &[
         "nginx, if it must set the header itself",
         "proxy_hide_header Access-Control-Allow-Origin;\nadd_header Access-Control-Allow-Origin * always;",
     ),
-    ("Apache", "Header always set Access-Control-Allow-Origin \"*\"   # set, not add or append"),
+    ("Apache", "# set, not add or append\nHeader always set Access-Control-Allow-Origin \"*\""),
     ("Caddy", "header_down -Access-Control-Allow-Origin   # in reverse_proxy, if a header directive sets it too"),
     ("HAProxy", "http-response del-header Access-Control-Allow-Origin   # before a line that sets it"),
 ];

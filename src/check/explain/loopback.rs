@@ -57,7 +57,7 @@ const CLIENT: &[(&str, &str)] = &[
         "HAProxy",
         "http-request set-header X-Forwarded-For %[src]   # not option forwardfor; or send-proxy-v2 on the server",
     ),
-    ("Apache", "RequestHeader unset X-Forwarded-For   # mod_proxy then adds the one address"),
+    ("Apache", "# mod_proxy then adds the one address\nRequestHeader unset X-Forwarded-For"),
 ];
 
 pub(super) const PAGES: &[Page] = &[
@@ -178,7 +178,7 @@ pub(super) const PAGES: &[Page] = &[
         peers: "401, for those with several keys or for all.",
         see: PROOF,
         fixes: &[
-            ("Apache", "# no RequestHeader edit for Authorization; CGIPassAuth does not matter here"),
+            ("Apache", "# no RequestHeader for Authorization"),
             ("nginx", "# no proxy_set_header Authorization in location /_matrix"),
             ("HAProxy", "# no http-request replace-header Authorization"),
             ("Traefik", "# no basicAuth and no forwardAuth on the router of /_matrix"),

@@ -18,8 +18,9 @@ const SERVE: &[(&str, &str)] = &[
     ),
     (
         "HAProxy",
-        "http-request return status 200 content-type application/json \\\n    \
-         string '{\"m.server\": \"matrix.example.com:443\"}' if { path /.well-known/matrix/server }",
+        "acl wk_server path /.well-known/matrix/server\n\
+         http-request return status 200 content-type application/json \
+         string '{\"m.server\":\"matrix.example.com:443\"}' if wk_server",
     ),
     (
         "Apache",

@@ -52,7 +52,8 @@ pub fn several(reports: &[Report], look: Look) -> String {
         let verdict = look.verdict(report.verdict, report.verdict.as_str());
         let gap = 11_usize.saturating_sub(report.verdict.as_str().len());
         let name = shorten(&report.server_name, room);
-        let _ = writeln!(out, "{name:<room$}  {verdict}{:gap$}{}", "", counts(report).unwrap_or_default());
+        let line = format!("{name:<room$}  {verdict}{:gap$}{}", "", counts(report).unwrap_or_default());
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     out
 }

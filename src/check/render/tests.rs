@@ -170,7 +170,7 @@ fn several_servers_end_in_a_table() {
     let other = Report { server_name: "other.example".to_owned(), ..report(Vec::new()) };
     let expected = "\
 example.com    fails      2 failures, 1 warning
-other.example  federates  \n";
+other.example  federates\n";
     assert_eq!(several(&[failing(), other], Look::PLAIN), expected);
 }
 
