@@ -53,6 +53,22 @@ pub(super) const PAGES: &[Page] = &[
         written: "RFC 6890 lists the ranges that are not public.",
     },
     Page {
+        id: "check.signing_key",
+        about: "The key given by --signing-key was not used. Either it is not one that the server publishes, so that a \
+                request signed with it would prove nothing, or the server's certificate does not verify, and signed \
+                requests go to nobody who cannot prove who they are.",
+        peers: "They are not concerned.",
+        see: &[
+            "sudo cat /etc/matrix-synapse/homeserver.signing.key | cut -d' ' -f1,2",
+            "curl -s https://matrix.example.com/_matrix/key/v2/server",
+        ],
+        fixes: &[(
+            "Synapse (homeserver.yaml)",
+            "signing_key_path: /etc/matrix-synapse/homeserver.signing.key   # the file to name",
+        )],
+        written: "vestibule(1), check, --signing-key.",
+    },
+    Page {
         id: "check.family",
         about: "This machine has no way to an address family, mostly no IPv6. Nothing was found out about those \
                 addresses.",

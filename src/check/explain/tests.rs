@@ -25,6 +25,7 @@ fn every_page_has_its_rule() {
         "cors.",
         "check.guard",
         "check.limit",
+        "check.signing_key",
         "dns.caa",
         "dns.dnssec",
         "dns.srv.unused",
