@@ -8,11 +8,13 @@
 pub mod catalogue;
 pub mod chain;
 pub mod discovery;
+pub mod explain;
 pub mod finding;
 pub mod hello;
 mod judge;
 pub mod network;
 pub mod observe;
+pub mod progress;
 pub mod render;
 pub mod report;
 mod tls_view;
@@ -20,6 +22,7 @@ mod tls_view;
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
 pub use network::{Limits, Network, Override};
+pub use progress::Progress;
 pub use report::{Report, Verdict};
 
 use crate::matrix::ServerName;
@@ -27,9 +30,25 @@ use judge::Case;
 use observe::Observation;
 use tokio::time::{Instant, timeout};
 
+/// A report, and everything that it was made from.
+#[derive(Debug)]
+pub struct Examined {
+    /// The report.
+    pub report: Report,
+    /// What was seen.
+    pub seen: Observation,
+    /// Whose certificates were expected.
+    pub policy: chain::Policy,
+}
+
 /// Checks the server `name`. Never fails: what goes wrong is in the report. Ends within the total
 /// limit of `network`; what was seen until then counts, and a finding says what is missing.
 pub async fn check(name: &str, network: &Network) -> Report {
+    examine(name, network).await.report
+}
+
+/// The same, with the facts.
+pub async fn examine(name: &str, network: &Network) -> Examined {
     let started = Instant::now();
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
@@ -50,7 +69,8 @@ pub async fn check(name: &str, network: &Network) -> Report {
         }
         Err(error) => vec![judge::grammar(name, &error)],
     };
-    Report::new(name, findings, &seen, started.elapsed())
+    let report = Report::new(name, findings, &seen, started.elapsed());
+    Examined { report: Report { private: network.private, ..report }, seen, policy: network.policy() }
 }
 
 #[cfg(test)]

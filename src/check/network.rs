@@ -2,6 +2,7 @@
 
 use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
+use super::progress::Progress;
 use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::matrix::Host;
@@ -20,6 +21,7 @@ pub struct Network {
     pub(super) limits: Limits,
     pub(super) private: bool,
     pub(super) clock: Clock,
+    pub(super) progress: Progress,
 }
 
 /// How long things may take.
@@ -57,6 +59,7 @@ impl Network {
             limits: Limits::default(),
             private: false,
             clock,
+            progress: Progress::default(),
         }
     }
 
@@ -90,6 +93,11 @@ impl Network {
     /// Other limits, for instance a `--timeout`.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Tells `progress` what is being waited for.
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// Whose certificates are expected.

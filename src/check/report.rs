@@ -33,6 +33,8 @@ pub struct Report {
     pub connections: Vec<ConnectionView>,
     /// How long the check took, in milliseconds.
     pub took_ms: u64,
+    /// A closed network was checked: findings about address ranges and public CAs are remarks.
+    pub private: bool,
 }
 
 /// The outcome in a word.
@@ -172,6 +174,7 @@ impl Report {
             discovery: discovery_view(seen),
             connections: seen.connections.iter().map(connection_view).collect(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            private: false,
         }
     }
 

@@ -46,7 +46,9 @@ pub(super) enum Command {
     },
     /// Check the federation of the own servers, or of any server name
     ///
-    /// Exit status: 0 federates or degraded, 1 fails, 2 could not tell, 64 usage error.
+    /// Exit status: 0 federates or degraded, 1 fails, 2 could not tell, 64 usage error; with
+    /// --format nagios 0 federates, 1 degraded, 2 fails, 3 could not tell. Of several servers the
+    /// worst decides.
     Check(CheckArguments),
     /// Look at the configuration
     Config {
@@ -68,8 +70,19 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff
-    Man,
+    /// Print a manual page, in roff
+    Man {
+        /// vestibule(1), or vestibule-findings(7) about what the check finds
+        #[arg(value_enum, default_value_t = ManPage::Vestibule)]
+        page: ManPage,
+    },
+}
+
+/// A manual page.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ManPage {
+    Vestibule,
+    Findings,
 }
 
 #[derive(Debug, Subcommand)]
@@ -237,14 +250,23 @@ pub(super) struct CheckArguments {
     /// A closed network: findings about public addresses and public CAs are information
     #[arg(long)]
     pub private: bool,
-    /// A degraded server counts as failing
+    /// A degraded server counts as failing; no effect on nagios, which has a state for it
     #[arg(long)]
     pub strict: bool,
+    /// Look for what only time shows as well: does a connection survive an idle minute
+    #[arg(long)]
+    pub deep: bool,
+    /// Prove with this signing key of the homeserver that signed requests arrive unchanged
+    ///
+    /// The file as Synapse keeps it (signing_key_path). The key is used on this machine and never
+    /// sent; requests signed with it go to the server checked and nowhere else.
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
     /// Trust these roots too, PEM
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
     /// Ask this name server instead of the system's
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = name_server)]
     pub resolver: Option<SocketAddr>,
     /// Connect to ADDR:PORT instead of HOST:PORT, as curl does; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
@@ -252,9 +274,12 @@ pub(super) struct CheckArguments {
     /// How long the whole check of a server may take
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
-    /// Explain a finding instead of checking
-    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    /// Explain a finding instead of checking; without an ID, list all of them
+    #[arg(long, value_name = "ID", conflicts_with = "name", num_args = 0..=1, default_missing_value = LIST)]
     pub explain: Option<String>,
+    /// Print the JSON Schema of --format json instead of checking
+    #[arg(long, conflicts_with_all = ["name", "explain"])]
+    pub schema: bool,
     #[command(flatten)]
     pub config: ConfigArguments,
 }
@@ -262,10 +287,23 @@ pub(super) struct CheckArguments {
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// For people: the verdict, a line for each area, then what to do
     Pretty,
-    /// For programs
+    /// For programs: an object for each server, one a line; --schema describes it
     Json,
+    /// For test harnesses: the Test Anything Protocol, a test point for each rule and server
+    Tap,
+    /// For monitoring: state, performance data and status of a Nagios plugin
+    Nagios,
+    /// The report of the public Go federation tester, field for field; an object for each server
+    Go,
+}
+
+/// What `--explain` without an ID means.
+pub(super) const LIST: &str = "list";
+
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT, such as 192.0.2.53:53 or [2001:db8::53]:53".to_owned())
 }
 
 fn host(text: &str) -> Result<Host, String> {

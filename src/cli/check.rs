@@ -1,14 +1,17 @@
 //! `check`: the federation check of any server name.
 
 use super::args::{CheckArguments, Format};
-use super::output::{colour, error, line, print};
+use super::explain::explain;
+use super::output::{error, line, look, print, progress_width};
+use super::progress::watch;
 use super::{NOT_OK, USAGE};
 use crate::app::{control_plane, own_network};
 use crate::certs::{Store, internal};
-use crate::check::catalogue::Code;
 use crate::check::network::{Limits, Network, Override};
-use crate::check::render::{explain, render};
+use crate::check::progress::Progress;
+use crate::check::render::{GoReport, SCHEMA, json, json_pretty, nagios, nagios_status, render, several, tap};
 use crate::check::report::{Report, Verdict};
+use crate::check::{Examined, examine};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer, Log, LogFormat};
 use crate::dns::Resolver;
@@ -20,16 +23,11 @@ const UNKNOWN: u8 = 2;
 /// Checks, prints, and gives the exit status.
 pub(super) fn check(arguments: &CheckArguments) -> u8 {
     if let Some(id) = &arguments.explain {
-        return match Code::parse(id) {
-            Some(code) => {
-                print(&explain(code));
-                0
-            }
-            None => {
-                error(&format!("{id:?} is no finding; in a report, the id stands behind the severity"));
-                USAGE
-            }
-        };
+        return explain(id);
+    }
+    if arguments.schema {
+        print(SCHEMA);
+        return 0;
     }
     let (names, network) = match prepare(arguments) {
         Ok(prepared) => prepared,
@@ -39,23 +37,66 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
         }
     };
     log::start(&Log { level: "error".to_owned(), format: LogFormat::Text });
-    let reports = control_plane(async {
-        let mut reports = Vec::new();
-        for name in &names {
-            let report = crate::check::check(name, &network).await;
-            show(&report, arguments.format);
-            reports.push(report);
-        }
-        reports
-    });
+    let reports = control_plane(look_at(&names, network, arguments.format));
     match reports {
         Ok(reports) => {
-            reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0)
+            all(&reports, arguments);
+            match arguments.format {
+                Format::Nagios => nagios_status(&reports),
+                _ => {
+                    reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0)
+                }
+            }
         }
         Err(failed) => {
             error(&failed);
             UNKNOWN
         }
+    }
+}
+
+/// Checks one server after the other, and prints each report as soon as it is there where the
+/// format allows it.
+async fn look_at(names: &[String], network: Network, format: Format) -> Vec<Report> {
+    let width = progress_width();
+    let progress = if width.is_some() { Progress::watched() } else { Progress::default() };
+    let network = network.with_progress(progress.clone());
+    let mut reports = Vec::new();
+    for name in names {
+        // Boxed: it holds the buffers of several connections.
+        let looking = Box::pin(examine(name, &network));
+        let examined = match width {
+            Some(width) => watch(looking, name, &progress, width).await,
+            None => looking.await,
+        };
+        one(&examined, format, !reports.is_empty());
+        reports.push(examined.report);
+    }
+    reports
+}
+
+/// Prints what belongs to one server.
+fn one(examined: &Examined, format: Format, more: bool) {
+    match format {
+        Format::Pretty => {
+            if more {
+                line("");
+            }
+            print(&render(&examined.report, look()));
+        }
+        Format::Json => line(json(&examined.report)),
+        Format::Go => line(json_pretty(&GoReport::of(examined, Clock::System.now()))),
+        Format::Tap | Format::Nagios => {}
+    }
+}
+
+/// Prints what belongs to all servers together.
+fn all(reports: &[Report], arguments: &CheckArguments) {
+    match arguments.format {
+        Format::Pretty if reports.len() > 1 => print(&format!("\n{}", several(reports, look()))),
+        Format::Tap => print(&tap(reports, arguments.strict)),
+        Format::Nagios => print(&nagios(reports, Clock::System.now())),
+        Format::Pretty | Format::Json | Format::Go => {}
     }
 }
 
@@ -105,13 +146,6 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>
         Issuer::Acme | Issuer::Files => None,
     };
     Ok((names, own_network(&config, root.as_deref(), Clock::System)))
-}
-
-fn show(report: &Report, format: Format) {
-    match format {
-        Format::Json => line(serde_json::json!(report)),
-        Format::Pretty => print(&render(report, colour())),
-    }
 }
 
 fn status(verdict: Verdict, strict: bool) -> u8 {

@@ -4,13 +4,15 @@ mod args;
 mod certs;
 mod check;
 mod demo;
+mod explain;
 mod import;
 mod man;
 mod output;
+mod progress;
 mod run;
 mod workers;
 
-use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, WorkersCommand};
+use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, ManPage, WorkersCommand};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,7 +72,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print(&String::from_utf8_lossy(&script));
             0
         }
-        Command::Man => man(),
+        Command::Man { page: ManPage::Vestibule } => man(),
+        Command::Man { page: ManPage::Findings } => {
+            print(&crate::check::explain::roff());
+            0
+        }
     })
 }
 

@@ -16,7 +16,7 @@ use crate::support::process::{Process, Signal};
 use crate::support::vestibule::command;
 
 /// A homeserver with a signing key, and no more than a check asks of it.
-fn homeserver() -> Origin {
+pub(super) fn homeserver() -> Origin {
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).expect("randomness");
     let key = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a key");
@@ -51,7 +51,7 @@ fn homeserver() -> Origin {
 }
 
 /// A `check` of that homeserver's name which ends at `front`.
-fn check(front: &Front, more: &[&str]) -> Command {
+pub(super) fn check(front: &Front, more: &[&str]) -> Command {
     let mut check = command(["check", NAME, "--private", "--ca-file"]);
     check.arg(front.root()).env("NO_COLOR", "1");
     for (port, address) in [(443, front.https()), (8448, front.federation())] {

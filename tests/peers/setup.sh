@@ -44,7 +44,9 @@ needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
+needs bsdutils script                # gives a program a terminal
 needs mount mount
+needs perl prove                    # reads what the check writes for test harnesses
 needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers

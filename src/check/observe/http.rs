@@ -132,6 +132,8 @@ async fn once(network: &Network, question: &Ask<'_>) -> Fetched {
         Err(trouble) => return Fetched { answer: Err(trouble), ..fetched },
     };
     fetched.tls = Some(handshake);
+    let what = || format!("{} {} at {}", question.method, question.target, question.address);
+    let _step = network.progress.begin(what);
     let request = match question.request() {
         Ok(request) => request,
         Err(error) => return Fetched { answer: Err(Trouble::Exchange(error.to_string())), ..fetched },

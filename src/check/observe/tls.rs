@@ -159,6 +159,7 @@ pub(super) async fn open(
     offer: Offer,
 ) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
     let limit = network.limits.connect;
+    let _step = network.progress.begin(|| format!("a connection to {address}"));
     let tcp = connect(network, address).await?;
     let server = match offer.sni {
         Sni::Wrong => ServerName::try_from(NOBODY).ok(),

@@ -1,6 +1,6 @@
 //! The chains that findings speak of, as they were presented.
 
-use super::{WIDTH, shorten};
+use super::text::shorten;
 use crate::check::catalogue::Code;
 use crate::check::finding::Severity;
 use crate::check::report::{CertificateView, Report};
@@ -28,17 +28,18 @@ const ABOUT: [Code; 16] = [
 
 /// The presented chains that something above a remark is wrong with, each once, with the addresses
 /// that present it.
-pub(super) fn presented(report: &Report) -> String {
+pub(super) fn presented(report: &Report, width: usize) -> String {
     let mut out = String::new();
     for (addresses, certificates) in chains(report) {
         let _ = writeln!(out, "\nchain presented by {}", addresses.join(", "));
         for (index, certificate) in certificates.iter().enumerate() {
             let name =
                 if certificate.subject.is_empty() { certificate.names.join(", ") } else { certificate.subject.clone() };
-            line(&mut out, &format!("  {index}  {name}"));
-            line(&mut out, &format!("     issued by {}", certificate.issuer));
+            line(&mut out, width, &format!("  {index}  {name}"));
+            line(&mut out, width, &format!("     issued by {}", certificate.issuer));
             line(
                 &mut out,
+                width,
                 &format!("     valid from {} until {}", day(&certificate.not_before), day(&certificate.not_after)),
             );
         }
@@ -46,8 +47,8 @@ pub(super) fn presented(report: &Report) -> String {
     out
 }
 
-fn line(out: &mut String, text: &str) {
-    let _ = writeln!(out, "{}", shorten(text, WIDTH));
+fn line(out: &mut String, width: usize, text: &str) {
+    let _ = writeln!(out, "{}", shorten(text, width));
 }
 
 /// The day of a time in RFC 3339.
