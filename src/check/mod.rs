@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod finding;
 pub mod guard;
 mod judge;
+mod lifetime;
 pub mod network;
 pub mod observe;
 pub mod render;
@@ -49,7 +50,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
         }
         Err(error) => vec![judge::grammar(name, &error)],
     };
-    Report::new(name, findings, &seen, started.elapsed())
+    Report::new(name, findings, &seen, network.policy(), started.elapsed())
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
+use crate::check::lifetime::http_date;
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::Trouble;
-use crate::clock::Timestamp;
 use crate::matrix::version::ServerVersion;
 use serde_json::Value;
 
@@ -162,21 +162,4 @@ fn skew(case: &Case<'_>) -> Vec<Finding> {
         let word = if off > 0 { "ahead of" } else { "behind" };
         (off.abs() > SKEW).then(|| format!("its clock is {} s {word} this machine's", off.abs()))
     })
-}
-
-/// An HTTP date, which is RFC 2822's with the zone always GMT.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Timestamp(zoned.timestamp().as_second()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_dates() {
-        assert_eq!(http_date("Mon, 21 Sep 2026 14:13:20 GMT"), Some(Timestamp(1_790_000_000)));
-        assert_eq!(http_date("yesterday"), None);
-    }
 }

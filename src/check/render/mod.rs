@@ -38,6 +38,10 @@ fn header(report: &Report, paint: &Paint, out: &mut String) {
         let _ = write!(out, " -> {targets}");
         let _ = write!(out, "\n  step {}: {}", discovery.step, discovery.meaning);
         let _ = write!(out, "; certificate for {}", discovery.certificate_name);
+        let delegated = discovery.well_known.iter().any(|seen| seen.m_server.is_some());
+        if let Some(until) = discovery.delegation_until.as_ref().filter(|_| delegated) {
+            let _ = write!(out, "\n  peers may use this delegation until {until}");
+        }
     }
     out.push('\n');
 }
