@@ -61,6 +61,7 @@ fn network(case: &Case<'_>) -> Vec<Finding> {
 fn cut(case: &Case<'_>) -> Vec<Finding> {
     let mut left = case.seen.pending.clone();
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
+    left.extend(case.seen.around.pending.iter().map(ToString::to_string));
     if left.is_empty() {
         return Vec::new();
     }

@@ -76,6 +76,11 @@ impl fmt::Display for Stop {
 }
 
 impl Visit {
+    /// Nothing was asked for.
+    pub(super) fn none(address: SocketAddr) -> Self {
+        Self { address, hops: Vec::new(), stopped: None }
+    }
+
     /// The last request and its outcome.
     pub fn last(&self) -> Option<&Fetched> {
         self.hops.last().map(|hop| &hop.fetched)
@@ -124,7 +129,7 @@ fn question<'a>(address: SocketAddr, url: &'a Url, headers: &'a [(HeaderName, &'
 /// Goes on from the `first` answer, which `start` gave.
 async fn follow(network: &Network, first: Fetched, start: &Url, headers: &[(HeaderName, &str)]) -> Visit {
     let started = Instant::now();
-    let mut visit = Visit { address: first.address, hops: Vec::new(), stopped: None };
+    let mut visit = Visit::none(first.address);
     // What a redirect names is a stranger's word.
     let second = network.second_hand([first.address.ip()]);
     let (mut url, mut fetched, mut addresses) = (start.clone(), first, vec![visit.address]);
