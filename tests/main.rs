@@ -23,6 +23,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod certificates;
+mod check_names;
 mod cli;
 mod contract;
 mod crowds;

@@ -38,6 +38,7 @@ needs pebble pebble
 # In Debian these two are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
 needs certbot certbot
+needs nginx-light nginx              # and so is this one
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
@@ -51,8 +52,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes) # In Debian they are services too, which begin to run as soon as they are installed.
-            needs nginx-light nginx
+        probes) # In Debian it is a service too, which begins to run as soon as it is installed.
             needs haproxy haproxy
             ;;
         fuzz) needs g++ g++ ;; # compiles libFuzzer
