@@ -285,6 +285,9 @@ catalogue! {
     CheckLimit "check.limit" Info
         "Only the first ten targets of SRV records and 32 addresses are looked at."
         "publish fewer SRV and address records for {host}: peers do not try them all either"
+    CheckGuard "check.guard" Info
+        "This check connects to public addresses only; what is elsewhere was not looked at."
+        "run `vestibule check {server}` on a machine of the same network"
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"

@@ -400,6 +400,18 @@ async fn a_closed_port_fails_and_a_port_without_tls_says_so() {
 }
 
 #[tokio::test]
+async fn a_check_for_strangers_connects_to_nobody_inside() {
+    let root = root();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let network = network(listener.local_addr().unwrap(), Some(&root)).with_guard(Guard::PublicOnly);
+    let report = check(NAME, &network).await;
+    assert_eq!(report.verdict, Verdict::Unknown, "{:#?}", report.findings);
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(ids, ["check.guard"], "{:#?}", report.findings);
+    assert!(timeout(Duration::from_millis(50), listener.accept()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_mute_server_ends_at_the_deadline_and_is_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

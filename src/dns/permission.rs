@@ -129,10 +129,10 @@ fn admits(record: &CaaRecord, issuer: &CaaIssuer, owner: &str, asked: &Asked<'_>
             return forbidden(format!("write {tag} once in the record  {owner}. CAA {record}"));
         }
     };
-    if let (Some(list), Some(method)) = (methods, asked.method.map(Challenge::as_str)) {
-        if !list.split(',').any(|entry| entry.eq_ignore_ascii_case(method)) {
-            return forbidden(format!("add {method} to validationmethods in the record  {owner}. CAA {record}"));
-        }
+    if let (Some(list), Some(method)) = (methods, asked.method.map(Challenge::as_str))
+        && !list.split(',').any(|entry| entry.eq_ignore_ascii_case(method))
+    {
+        return forbidden(format!("add {method} to validationmethods in the record  {owner}. CAA {record}"));
     }
     match (account, asked.account_uri) {
         (None, _) => Verdict::Allowed,

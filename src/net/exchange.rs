@@ -130,3 +130,51 @@ where
     }
     Ok(collected.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// What three requests bring, each answered with one of `answers`; an `x` stands for an end.
+    async fn told(answers: &'static [&'static str]) -> String {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let requests = (0..3).map(|number| {
+            let request = Request::get(format!("/{number}")).header("host", "a.test");
+            request.body(Empty::<Bytes>::new()).unwrap()
+        });
+        let bounds = Bounds { deadline: Duration::from_secs(1), max_body: 10 };
+        let serve = async move {
+            for answer in answers {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match far.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                far.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let (answers, ()) = tokio::join!(exchange_all(near, requests.collect(), bounds), serve);
+        let word = |answer: &Result<Response<Bytes>, ExchangeError>| match answer {
+            Ok(answer) => String::from_utf8_lossy(answer.body()).into_owned(),
+            Err(ExchangeError::TooLarge(_)) => "too large".to_owned(),
+            Err(_) => "broken".to_owned(),
+        };
+        answers.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_as_many_as_it_does() {
+        const A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+        const LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nb";
+        const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890";
+        assert_eq!(told(&[A, A, A]).await, "a a a");
+        assert_eq!(told(&[A, LAST]).await, "a b");
+        assert_eq!(told(&[LAST]).await, "b");
+        assert_eq!(told(&[A, LONG]).await, "a too large");
+        assert_eq!(told(&[A, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"]).await, "a broken");
+    }
+}

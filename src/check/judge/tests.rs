@@ -210,16 +210,6 @@ fn addresses_and_records() {
     fn failed(kind: FailureKind) -> Outcome<Addresses> {
         Outcome::Failed(Failure { kind, detail: "no answer".to_owned() })
     }
-    fn lost() -> Outcome<Vec<SrvRecord>> {
-        Outcome::Failed(Failure { kind: FailureKind::ServFail, detail: "SERVFAIL".to_owned() })
-    }
-    fn shadowed(seen: &mut Observation, outcome: Outcome<Vec<SrvRecord>>) {
-        let one = |name: &str| {
-            let answer = Answer { outcome: outcome.clone(), took: Duration::ZERO };
-            SrvSeen { name: name.to_owned(), answer }
-        };
-        seen.around.shadowed = vec![one("_matrix-fed._tcp.ex.org"), one("_matrix._tcp.ex.org")];
-    }
     table(&[
         ("dns.resolve", |s| s.located[1] = located(Role::Federation, "m.ex.org", Outcome::NoRecords)),
         ("dns.resolve dns.timeout?", |s| {
@@ -263,26 +253,6 @@ fn addresses_and_records() {
             s.located[0] = located(Role::WellKnown, "ex.org", Outcome::Found(found(&["198.41.0.4"], &[])));
             s.plan = Some(plan(None, Some(("_matrix-fed._tcp", "m.ex.org"))));
         }),
-        ("dns.resolve dns.dnssec?", |s| {
-            s.located[1] = located(Role::Federation, "m.ex.org", failed(FailureKind::ServFail));
-            s.around.bogus = vec!["m.ex.org".to_owned()];
-        }),
-        ("dns.dnssec?", |s| {
-            s.srv = vec![SrvSeen {
-                answer: Answer { outcome: lost(), took: Duration::ZERO },
-                ..srv("_matrix._tcp.ex.org", &[])
-            }];
-            s.around.bogus = vec!["_matrix._tcp.ex.org".to_owned()];
-        }),
-        ("dns.dnssec.", |s| {
-            shadowed(s, lost());
-            s.around.bogus = s.around.shadowed.iter().map(|srv| srv.name.clone()).take(1).collect();
-            s.around.shadowed.truncate(1);
-        }),
-        ("dns.timeout.", |s| shadowed(s, lost())),
-        ("dns.srv.unused. dns.srv.unused.", |s| shadowed(s, Outcome::Found(vec![record("old.ex.org")]))),
-        ("", |s| shadowed(s, Outcome::NoRecords)),
-        ("check.limit.", |s| s.left_out = 7),
         ("dns.srv.legacy?", |s| {
             s.srv = vec![srv("_matrix-fed._tcp.ex.org", &[]), srv("_matrix._tcp.ex.org", &["m.ex.org"])];
         }),
@@ -303,6 +273,45 @@ fn addresses_and_records() {
             s.plan = Some(plan(None, Some(("_matrix-fed._tcp", "m.ex.org"))));
             s.located[1] = located(Role::Federation, "m.ex.org", Outcome::NoRecords);
         }),
+    ]);
+}
+
+#[test]
+fn names_that_do_not_validate_and_records_that_do_not_count() {
+    fn failed(kind: FailureKind) -> Outcome<Addresses> {
+        Outcome::Failed(Failure { kind, detail: "no answer".to_owned() })
+    }
+    fn lost() -> Outcome<Vec<SrvRecord>> {
+        Outcome::Failed(Failure { kind: FailureKind::ServFail, detail: "SERVFAIL".to_owned() })
+    }
+    fn shadowed(seen: &mut Observation, outcome: Outcome<Vec<SrvRecord>>) {
+        let one = |name: &str| {
+            let answer = Answer { outcome: outcome.clone(), took: Duration::ZERO };
+            SrvSeen { name: name.to_owned(), answer }
+        };
+        seen.around.shadowed = vec![one("_matrix-fed._tcp.ex.org"), one("_matrix._tcp.ex.org")];
+    }
+    table(&[
+        ("dns.resolve dns.dnssec?", |s| {
+            s.located[1] = located(Role::Federation, "m.ex.org", failed(FailureKind::ServFail));
+            s.around.bogus = vec!["m.ex.org".to_owned()];
+        }),
+        ("dns.dnssec?", |s| {
+            s.srv = vec![SrvSeen {
+                answer: Answer { outcome: lost(), took: Duration::ZERO },
+                ..srv("_matrix._tcp.ex.org", &[])
+            }];
+            s.around.bogus = vec!["_matrix._tcp.ex.org".to_owned()];
+        }),
+        ("dns.dnssec.", |s| {
+            shadowed(s, lost());
+            s.around.bogus = s.around.shadowed.iter().map(|srv| srv.name.clone()).take(1).collect();
+            s.around.shadowed.truncate(1);
+        }),
+        ("dns.timeout.", |s| shadowed(s, lost())),
+        ("dns.srv.unused. dns.srv.unused.", |s| shadowed(s, Outcome::Found(vec![record("old.ex.org")]))),
+        ("", |s| shadowed(s, Outcome::NoRecords)),
+        ("check.limit.", |s| s.left_out = 7),
     ]);
 }
 
@@ -353,7 +362,7 @@ fn the_delegation_document() {
             redirected(s, 302, 1);
             s.well_known[0].stopped = Some(Stop::Loop("https://ex.org/".to_owned()));
         }),
-        ("wk.server.redirect?", |s| {
+        ("wk.server.redirect? check.guard.", |s| {
             redirected(s, 302, 1);
             s.well_known[0].hops[1].fetched.answer = Err(Trouble::Guarded("10.0.0.1 is a private range".to_owned()));
         }),
@@ -366,32 +375,21 @@ fn the_delegation_document() {
     ]);
 }
 
+fn homeserver(seen: &mut Observation) -> &mut Homeserver {
+    seen.client.as_mut().unwrap().homeserver.as_mut().unwrap()
+}
+
+fn document(seen: &mut Observation, status: u16, body: &str) {
+    seen.client.as_mut().unwrap().document = visit(A, answer(status, JSON, body.to_owned()));
+}
+
 #[test]
 fn what_clients_find() {
-    fn document(seen: &mut Observation, status: u16, body: &str) {
-        seen.client.as_mut().unwrap().document = visit(A, answer(status, JSON, body.to_owned()));
-    }
     fn support(seen: &mut Observation, status: u16, body: &str) {
         seen.client.as_mut().unwrap().support = visit(A, answer(status, JSON, body.to_owned()));
     }
-    fn homeserver(seen: &mut Observation) -> &mut Homeserver {
-        seen.client.as_mut().unwrap().homeserver.as_mut().unwrap()
-    }
     fn versions(seen: &mut Observation, status: u16, body: &'static str) {
         homeserver(seen).versions = Ok(fetched(A, answer(status, JSON, body)));
-    }
-    fn support_from(seen: &mut Observation, origin: &'static str, vary: &'static str) {
-        let headers = [("access-control-allow-origin", origin), ("vary", vary)];
-        let body = r#"{"support_page":"https://ex.org/"}"#;
-        seen.client.as_mut().unwrap().support = visit(A, answer(200, &headers, body));
-    }
-    fn redirected(seen: &mut Observation, headers: &[(&'static str, &'static str)]) {
-        let mut hop = seen.client.as_ref().unwrap().document.hops[0].clone();
-        hop.fetched.answer = Ok(answer(302, headers, ""));
-        seen.client.as_mut().unwrap().document.hops.insert(0, hop);
-    }
-    fn focus(seen: &mut Observation, health: Result<Fetched, Stop>) {
-        seen.client.as_mut().unwrap().rtc = vec![Focus { url: "https://rtc.ex.org/jwt".to_owned(), health }];
     }
     table(&[
         ("", |s| document(s, 404, "")),
@@ -418,6 +416,25 @@ fn what_clients_find() {
                 r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"org.matrix.msc3575.proxy":{"url":"https://s"}}"#;
             document(s, 200, body);
         }),
+        ("wk.support.", |s| support(s, 404, "")),
+        ("wk.support?", |s| support(s, 200, "{}")),
+        ("wk.support?", |s| support(s, 200, r#"{"contacts":[{"role":"m.role.admin"}]}"#)),
+    ]);
+}
+
+#[test]
+fn what_browsers_may_read() {
+    fn support_from(seen: &mut Observation, origin: &'static str, vary: &'static str) {
+        let headers = [("access-control-allow-origin", origin), ("vary", vary)];
+        let body = r#"{"support_page":"https://ex.org/"}"#;
+        seen.client.as_mut().unwrap().support = visit(A, answer(200, &headers, body));
+    }
+    fn redirected(seen: &mut Observation, headers: &[(&'static str, &'static str)]) {
+        let mut hop = seen.client.as_ref().unwrap().document.hops[0].clone();
+        hop.fetched.answer = Ok(answer(302, headers, ""));
+        seen.client.as_mut().unwrap().document.hops.insert(0, hop);
+    }
+    table(&[
         ("wk.client.cors?", |s| {
             let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"}}"#;
             let twice = [JSON, &[("access-control-allow-origin", "*")]].concat();
@@ -444,6 +461,15 @@ fn what_clients_find() {
                 [CORS[0], ("access-control-allow-methods", "*"), ("access-control-allow-headers", "AUTHORIZATION")];
             homeserver(s).preflight = Some(fetched(A, answer(204, &enough, "")));
         }),
+    ]);
+}
+
+#[test]
+fn call_back_ends() {
+    fn focus(seen: &mut Observation, health: Result<Fetched, Stop>) {
+        seen.client.as_mut().unwrap().rtc = vec![Focus { url: "https://rtc.ex.org/jwt".to_owned(), health }];
+    }
+    table(&[
         ("wk.client.rtc?", |s| {
             let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"org.matrix.msc4143.rtc_foci":{}}"#;
             document(s, 200, body);
@@ -462,9 +488,6 @@ fn what_clients_find() {
             seen.tls.as_mut().unwrap().chain.covers_name = false;
             focus(s, Ok(seen));
         }),
-        ("wk.support.", |s| support(s, 404, "")),
-        ("wk.support?", |s| support(s, 200, "{}")),
-        ("wk.support?", |s| support(s, 200, r#"{"contacts":[{"role":"m.role.admin"}]}"#)),
     ]);
 }
 
@@ -648,8 +671,8 @@ fn connections() {
             broken(Trouble::NoRoute("network unreachable".to_owned()))(s);
             s.connections[0].more = None;
         }),
-        ("", |s| {
-            // dns.public speaks of such addresses.
+        ("check.guard.", |s| {
+            // Else, dns.public speaks of such addresses.
             broken(Trouble::Guarded("10.0.0.1 is a private range".to_owned()))(s);
             s.connections[0].more = None;
         }),

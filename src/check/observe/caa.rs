@@ -2,8 +2,7 @@
 
 use super::federation::Connection;
 use super::well_known::Visit;
-use crate::check::chain::Certificate;
-use crate::check::discovery::Plan;
+use crate::check::discovery::{Plan, Target};
 use crate::check::network::Network;
 use crate::dns::{Answer, CaaSet};
 use crate::matrix::Host;
@@ -36,10 +35,13 @@ pub(super) async fn look(
     let (host, visits) = well_known;
     let first = visits.iter().filter_map(|visit| visit.hops.first());
     let document = first.filter_map(|hop| hop.fetched.tls.as_ref()?.chain.leaf()).next();
+    // Where an override leads, DNS is not asked.
+    let federation = federation.filter(|_| !plan.targets.iter().any(|target| network.route(target).overridden));
+    let document = document.filter(|_| !network.route(&Target { host: host.clone(), port: 443 }).overridden);
     let mut names: Vec<(String, bool, String)> = Vec::new();
     for (host, leaf) in [(&plan.certificate_name, federation), (host, document)] {
         let Some(leaf) = leaf else { continue };
-        let found = host.dns().and_then(|host| certified(leaf, host));
+        let found = host.dns().and_then(|host| certified(&leaf.names, host));
         let found = found.map(|(name, wildcard)| (name, wildcard, leaf.issuer.clone()));
         names.extend(found.filter(|found| !names.contains(found)));
     }
@@ -48,18 +50,41 @@ pub(super) async fn look(
     seen.map(|((name, wildcard, issuer), answer)| CaaSeen { name, wildcard, issuer, answer }).collect()
 }
 
-/// The name in `leaf` that covers `host`, and whether it is a wildcard.
-fn certified(leaf: &Certificate, host: &str) -> Option<(String, bool)> {
+/// The one of `names` in a certificate that covers `host`, and whether it is a wildcard.
+fn certified(names: &[String], host: &str) -> Option<(String, bool)> {
     let parent = host.split_once('.').map(|(_, parent)| parent);
     let covers = |name: &String| {
         let wild = name.strip_prefix("*.").is_some_and(|base| parent.is_some_and(|p| p.eq_ignore_ascii_case(base)));
         wild || name.eq_ignore_ascii_case(host)
     };
-    let names: Vec<_> = leaf.names.iter().filter(|name| covers(name)).collect();
+    let names: Vec<_> = names.iter().filter(|name| covers(name)).collect();
     // Its own name counts first: it is the one that will be asked for again.
     let name = names.iter().find(|name| !name.starts_with("*.")).or(names.first())?;
     Some(match name.strip_prefix("*.") {
         Some(base) => (base.to_owned(), true),
         None => ((**name).clone(), false),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_counts() {
+        let table = [
+            ("m.ex.org", "m.ex.org"),
+            ("M.ex.org *.ex.org", "M.ex.org"),
+            ("*.ex.org m.ex.org", "m.ex.org"),
+            ("ex.org *.Ex.org", "*.Ex.org"),
+            ("ex.org *.m.ex.org", ""),
+            ("other.org", ""),
+        ];
+        for (names, expected) in table {
+            let names: Vec<_> = names.split(' ').map(str::to_owned).collect();
+            let found = certified(&names, "m.ex.org");
+            let found = found.map(|(name, wildcard)| if wildcard { format!("*.{name}") } else { name });
+            assert_eq!(found.unwrap_or_default(), expected, "{names:?}");
+        }
+    }
 }
