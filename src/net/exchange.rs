@@ -107,12 +107,15 @@ where
         answers
     };
     tokio::pin!(asking);
-    tokio::pin!(connection);
+    let mut connection = Box::pin(connection);
     tokio::select! {
-        answers = &mut asking => answers,
+        answers = &mut asking => return answers,
         // What ended it is told to whoever waits for an answer.
-        _ = &mut connection => asking.await,
+        _ = &mut connection => {}
     }
+    // As long as it lives, even ended, whoever wants to send waits for it.
+    drop(connection);
+    asking.await
 }
 
 async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, ExchangeError>

@@ -28,6 +28,9 @@ const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 1);
 /// A trust anchor that no key fits.
 const ANCHOR: &str = "static-ds 12345 13 2 \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
 
+/// As many SRV records as one message holds.
+const RECORDS: usize = 1000;
+
 fn zone(name: &str, records: &str) -> String {
     format!("$TTL 60\n@ SOA ns.{name}. root.{name}. 1 3 1 3600 1\n@ NS ns.{name}.\nns A {RESOLVER}\n{records}\n")
 }
@@ -41,6 +44,9 @@ fn name_servers() -> [Bind; 2] {
              _matrix._tcp SRV 1 1 8448 old.hs.test.\n"
         ),
     );
+    let records =
+        |number| format!("_matrix-fed._tcp SRV {number} 1 8448 n{number}.many.test.\nn{number} A 127.0.0.1\n");
+    let many = zone("many.test", &(1..=RECORDS).map(records).collect::<String>());
     let bogus = zone("bogus.test", "@ A 127.0.0.1\n");
     let elsewhere = "zone \"bogus.test\" { type primary; file \"bogus.test\"; };";
     let elsewhere = Bind::start(ELSEWHERE, "recursion no;", elsewhere, &[("bogus.test", &bogus)]);
@@ -48,10 +54,11 @@ fn name_servers() -> [Bind; 2] {
     let view = format!(
         "view all {{ recursion yes; dnssec-validation yes; trust-anchors {{ bogus.test. {ANCHOR}; }};
          zone \"hs.test\" {{ type primary; file \"hs.test\"; }};
+         zone \"many.test\" {{ type primary; file \"many.test\"; }};
          zone \"bogus.test\" {{ type forward; forward only; forwarders {{ {ELSEWHERE}; }}; }};
          zone \"dead.test\" {{ type forward; forward only; forwarders {{ 127.0.0.9; }}; }}; }};"
     );
-    [Bind::start(RESOLVER, "", &view, &[("hs.test", &good)]), elsewhere]
+    [Bind::start(RESOLVER, "", &view, &[("hs.test", &good), ("many.test", &many)]), elsewhere]
 }
 
 /// nginx for all names, with these locations.
@@ -186,6 +193,26 @@ fn wrong_signatures_are_told_from_servers_that_are_away() {
         let dead = report("dead.test", &ca, &[]);
         assert!(findings(&dead, "dns.dnssec").is_empty(), "{dead:#}");
         assert!(!findings(&dead, "dns.timeout").is_empty(), "{dead:#}");
+    });
+}
+
+/// A zone with a thousand records, and a redirect that never comes to its end.
+#[test]
+fn a_hostile_network_costs_little() {
+    sandbox::run(module_path!(), "a_hostile_network_costs_little", &[], LIMIT, || {
+        let _servers = name_servers();
+        let (folder, ca, certificate) = certificate();
+        let many = report("many.test", &ca, &["--private"]);
+        says(only(&many, "check.limit"), "detail", &format!("{} SRV targets", RECORDS - 10));
+        assert_eq!(many["connections"].as_array().expect("a list").len(), 10, "{many:#}");
+        assert!(many["took_ms"].as_u64().expect("a number") < 10_000, "{many:#}");
+
+        let locations = "location / { return 302 /$request_id; }";
+        let _nginx = nginx(folder.path(), &certificate, locations);
+        let endless = report("hs.test", &ca, &["--private"]);
+        let redirect = only(&endless, "wk.server.redirect");
+        says(redirect, "detail", "more than 10 redirects: https://hs.test/.well-known/matrix/server 302, https://");
+        assert!(endless["took_ms"].as_u64().expect("a number") < 10_000, "{endless:#}");
     });
 }
 

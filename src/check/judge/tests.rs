@@ -484,7 +484,7 @@ fn call_back_ends() {
         }),
         ("wk.client.rtc?", |s| {
             let mut seen = fetched(A, answer(200, &[], ""));
-            seen.tls = Some(handshake(&["rtc.ex.org"]));
+            seen.tls = Some(handshake(&["m.ex.org", "rtc.ex.org"]));
             seen.tls.as_mut().unwrap().chain.covers_name = false;
             focus(s, Ok(seen));
         }),
