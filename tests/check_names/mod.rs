@@ -52,7 +52,7 @@ fn name_servers() -> [Bind; 2] {
     let elsewhere = Bind::start(ELSEWHERE, "recursion no;", elsewhere, &[("bogus.test", &bogus)]);
     // In a view, where the options of all tests can be said otherwise.
     let view = format!(
-        "view all {{ recursion yes; dnssec-validation yes; trust-anchors {{ bogus.test. {ANCHOR}; }};
+        "view all {{ recursion yes; max-records-per-type 0; dnssec-validation yes; trust-anchors {{ bogus.test. {ANCHOR}; }};
          zone \"hs.test\" {{ type primary; file \"hs.test\"; }};
          zone \"many.test\" {{ type primary; file \"many.test\"; }};
          zone \"bogus.test\" {{ type forward; forward only; forwarders {{ {ELSEWHERE}; }}; }};

@@ -34,8 +34,10 @@ fn by_srv(case: &Case<'_>) -> bool {
 
 fn no_address(located: &Located) -> Option<&'static str> {
     match &located.dns.as_ref()?.outcome {
-        Outcome::NoRecords => Some("no A and no AAAA record"),
-        Outcome::Failed(failure) if failure.kind == FailureKind::ServFail => Some("the name servers answer SERVFAIL"),
+        Outcome::NoRecords => Some("has no A and no AAAA record"),
+        Outcome::Failed(failure) if failure.kind == FailureKind::ServFail => {
+            Some("cannot be resolved: the name servers answer SERVFAIL")
+        }
         Outcome::Found(_) | Outcome::Failed(_) => None,
     }
 }
@@ -46,7 +48,7 @@ fn resolve(case: &Case<'_>) -> Vec<Finding> {
         .filter_map(|host| {
             let detail = no_address(host)?;
             let name = &host.target.host;
-            Some(case.finding(Code::DnsResolve, name, format!("{name} has {detail}")).for_host(name))
+            Some(case.finding(Code::DnsResolve, name, format!("{name} {detail}")).for_host(name))
         })
         .collect()
 }
@@ -57,7 +59,7 @@ fn srv_target(case: &Case<'_>) -> Vec<Finding> {
         .filter_map(|host| {
             let detail = no_address(host)?;
             let name = &host.target.host;
-            let detail = format!("SRV leads to {}, which has {detail}", host.target);
+            let detail = format!("SRV leads to {}, which {detail}", host.target);
             Some(case.finding(Code::DnsSrvTarget, name, detail).for_host(name))
         })
         .collect()
