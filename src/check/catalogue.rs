@@ -158,7 +158,7 @@ catalogue! {
         "make {subject} answer: `curl -i {subject}`"
     WkClientIdentity "wk.client.identity" Warn
         "Where m.identity_server stands, it needs an https URL as base_url."
-        "give m.identity_server an https URL as base_url, or remove it"
+        "give m.identity_server a base_url, or remove it"
     WkClientCors "wk.client.cors" Warn
         "Browsers only read these documents with Access-Control-Allow-Origin: *, sent once."
         "send the header Access-Control-Allow-Origin: * exactly once on {subject}"
@@ -181,16 +181,6 @@ catalogue! {
     WkPolicy "wk.policy" Warn
         "A policy server's document gives its ed25519 key; without a policy server there is no document."
         "serve {\"public_keys\": {\"ed25519\": \"BASE64\"}} at {subject}, or 404"
-
-    CorsCs "cors.cs" Warn
-        "Web clients read the client API only with Access-Control-Allow-Origin: *."
-        "leave the headers of the homeserver as they are: see what comes with `curl -i -H 'Origin: https://client.example' {subject}`"
-    CorsPreflight "cors.preflight" Warn
-        "OPTIONS must be answered with 2xx, without a token, and allow PUT and the header Authorization; otherwise web clients cannot send."
-        "forward OPTIONS to the homeserver: see what comes with `curl -i -X OPTIONS -H 'Origin: https://client.example' -H 'Access-Control-Request-Method: PUT' {subject}`"
-    CorsDup "cors.dup" Warn
-        "Browsers refuse an answer with more than one Access-Control-Allow-Origin."
-        "set the header in one place only: remove it from the proxy in front of {subject}"
 
     TcpConnect "tcp.connect" Fail
         "Every address that peers may pick must accept connections within 5 seconds."

@@ -83,7 +83,7 @@ fn metadata(case: &Case<'_>) -> Vec<Finding> {
     };
     let finding = |detail| case.finding(Code::WkClientAuth, endpoint(seen, path), detail);
     let readable = fetched.answer.as_ref().ok().and_then(unreadable);
-    let readable = readable.map(|(_, detail)| finding(detail).fix("leave the headers of the homeserver as they are"));
+    let readable = readable.map(|detail| finding(detail).fix("leave the headers of the homeserver as they are"));
     let methods = document.get("code_challenge_methods_supported").and_then(Value::as_array);
     let s256 = methods.is_some_and(|methods| methods.iter().any(|method| method == "S256"));
     let pkce = (!s256).then(|| {
@@ -116,7 +116,7 @@ fn issuer(case: &Case<'_>) -> Vec<Finding> {
         let remedy = format!("name one issuer everywhere, slash included: \"issuer\": {own:?}");
         finding(format!("the issuer calls itself {}", differ(own, &login.issuer))).fix(remedy)
     });
-    let readable = fetched.answer.as_ref().ok().and_then(unreadable).map(|(_, detail)| {
+    let readable = fetched.answer.as_ref().ok().and_then(unreadable).map(|detail| {
         finding(detail).fix(format!("send the header Access-Control-Allow-Origin: * exactly once on {url}"))
     });
     name.into_iter().chain(readable).collect()

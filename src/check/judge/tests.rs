@@ -17,7 +17,6 @@ use crate::check::observe::well_known::{Hop, Stop, Visit};
 use crate::dns::{Addresses, Answer, CaaRecord, CaaSet, Failure, FailureKind, Outcome, SrvRecord};
 use crate::matrix::ServerName;
 use crate::matrix::keys::SigningKey;
-use crate::matrix::well_known::CORS;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -142,7 +141,6 @@ fn healthy() -> Observation {
             homeserver: Some(Homeserver {
                 base_url: "https://m.ex.org/".to_owned(),
                 versions: Ok(fetched(A, answer(200, JSON, r#"{"versions":["v1.11"]}"#))),
-                preflight: Some(fetched(A, answer(200, &CORS, ""))),
                 auth_metadata: [(); 2].map(|()| fetched(A, answer(404, JSON, "{}"))).to_vec(),
             }),
             support: visit(A, answer(200, JSON, r#"{"support_page":"https://ex.org/"}"#)),
@@ -445,22 +443,6 @@ fn what_browsers_may_read() {
         ("wk.client.redirect_cors?", |s| redirected(s, &[("location", "/x")])),
         ("", |s| redirected(s, &[("location", "/x"), ("access-control-allow-origin", "*")])),
         ("wk.client.cors? wk.policy?", |s| s.client.as_mut().unwrap().policy = visit(A, answer(200, &[], "<html>"))),
-        ("cors.cs?", |s| homeserver(s).versions = Ok(fetched(A, answer(200, &[], r#"{"versions":[]}"#)))),
-        ("cors.dup?", |s| {
-            let twice = [JSON, &[("access-control-allow-origin", "*")]].concat();
-            homeserver(s).versions = Ok(fetched(A, answer(200, &twice, r#"{"versions":[]}"#)));
-        }),
-        ("cors.preflight?", |s| homeserver(s).preflight = Some(fetched(A, answer(405, &CORS, "")))),
-        ("cors.preflight?", |s| homeserver(s).preflight = Some(fetched(A, answer(204, JSON, "")))),
-        ("cors.preflight?", |s| {
-            let star = [CORS[0], ("access-control-allow-methods", "*"), ("access-control-allow-headers", "*")];
-            homeserver(s).preflight = Some(fetched(A, answer(204, &star, "")));
-        }),
-        ("", |s| {
-            let enough =
-                [CORS[0], ("access-control-allow-methods", "*"), ("access-control-allow-headers", "AUTHORIZATION")];
-            homeserver(s).preflight = Some(fetched(A, answer(204, &enough, "")));
-        }),
     ]);
 }
 

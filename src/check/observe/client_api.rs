@@ -13,8 +13,7 @@ use super::well_known::{MAX_BODY, Stop, Url, Visit, ask_first, visit_all};
 use crate::check::network::Network;
 use crate::matrix::Host;
 use crate::matrix::well_known::{CLIENT_PATH, POLICY_PATH, SUPPORT_PATH};
-use http::Method;
-use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, ORIGIN};
+use http::header::{HeaderName, ORIGIN};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,13 +26,6 @@ const METADATA: [&str; 2] =
 /// A web client that nobody has in a list of exceptions.
 pub const PAGE: &str = "https://client.example";
 const FROM_PAGE: &[(HeaderName, &str)] = &[(ORIGIN, PAGE)];
-/// What a browser asks before it sends an event.
-const BEFORE_PUT: &[(HeaderName, &str)] = &[
-    (ORIGIN, PAGE),
-    (ACCESS_CONTROL_REQUEST_METHOD, "PUT"),
-    (ACCESS_CONTROL_REQUEST_HEADERS, "authorization,content-type"),
-];
-
 /// What clients find.
 #[derive(Clone, Debug)]
 pub struct ClientSeen {
@@ -58,8 +50,6 @@ pub struct Homeserver {
     pub base_url: String,
     /// The versions reply, or why the URL cannot be asked.
     pub versions: Result<Fetched, Stop>,
-    /// The answer to a browser that asks whether it may send something.
-    pub preflight: Option<Fetched>,
     /// The metadata of the login: the stable endpoint, then the unstable one.
     pub auth_metadata: Vec<Fetched>,
 }
@@ -100,7 +90,6 @@ async fn homeserver(network: &Network, base_url: &str) -> Homeserver {
     let mut seen = Homeserver {
         base_url: base_url.to_owned(),
         versions: Err(Stop::BadLocation(base_url.to_owned())),
-        preflight: None,
         auth_metadata: Vec::new(),
     };
     let base = match Url::parse(base_url) {
@@ -112,15 +101,14 @@ async fn homeserver(network: &Network, base_url: &str) -> Homeserver {
     let [versions, stable, unstable] = [VERSIONS, METADATA[0], METADATA[1]].map(|path| base.append(path));
     for address in addresses.iter().take(2) {
         let get = |url| question(*address, url, FROM_PAGE);
-        let before = question(*address, &versions, BEFORE_PUT).by(Method::OPTIONS);
-        let questions = [get(&versions), before, get(&stable), get(&unstable)];
+        let questions = [get(&versions), get(&stable), get(&unstable)];
         let mut answers = ask_all(network, &questions).await.into_iter();
         let Some(first) = answers.next() else { continue };
         // Browsers have more than one address to try as well.
         let elsewhere = matches!(first.answer, Err(Trouble::NoRoute(_) | Trouble::Connect(_)));
         seen.versions = Ok(first);
         if !elsewhere {
-            (seen.preflight, seen.auth_metadata) = (answers.next(), answers.collect());
+            seen.auth_metadata = answers.collect();
             break;
         }
     }

@@ -55,11 +55,6 @@ impl<'a> Ask<'a> {
         Self { headers, ..self }
     }
 
-    /// Another method than `GET`.
-    pub(super) fn by(self, method: Method) -> Self {
-        Self { method, ..self }
-    }
-
     /// The request; `last` if the connection is not needed afterwards.
     fn request(&self, last: bool) -> http::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
