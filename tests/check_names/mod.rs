@@ -130,6 +130,8 @@ fn says(finding: &Value, key: &str, part: &str) {
 
 /// A delegation that one agent does not get, and documents that browsers cannot read.
 const CARELESS: &str = r#"
+        # Several questions take several connections here.
+        keepalive_timeout 0;
         location = /.well-known/matrix/server {
             if ($http_user_agent ~ "^Go-http-client") { return 403 "no bots"; }
             add_header Cache-Control "max-age=7200";

@@ -64,15 +64,14 @@ pub(super) struct Known<'a> {
 pub(super) async fn look(network: &Network, known: Known<'_>, seen: &mut Around) {
     seen.pending = vec!["SRV records that are not used", "port 8448 of the server name", "other user agents"];
     let Around { shadowed, bogus, fallback, agents, pending } = seen;
+    // Each keeps what it has seen as soon as it has: time may run out while another waits.
     let records = async {
-        let records = unused(network, known).await;
-        let unvalidated = unvalidated(network, known, &records).await;
-        (records, unvalidated)
+        *shadowed = unused(network, known).await;
+        *bogus = unvalidated(network, known, shadowed).await;
     };
-    let port = port_8448(network, known);
-    let asked = by_other_names(network, known.well_known);
-    let ((records, unvalidated), port, asked) = tokio::join!(records, port, asked);
-    (*shadowed, *bogus, *fallback, *agents) = (records, unvalidated, port, asked);
+    let port = async { *fallback = port_8448(network, known).await };
+    let asked = async { *agents = by_other_names(network, known.well_known).await };
+    tokio::join!(records, port, asked);
     pending.clear();
 }
 
