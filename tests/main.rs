@@ -23,6 +23,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod certificates;
+mod check_names;
 mod check_tls;
 mod cli;
 mod contract;

@@ -71,6 +71,12 @@ catalogue! {
     DnsTimeout "dns.timeout" Warn
         "Name servers should answer within 3 seconds and without SERVFAIL."
         "check the name servers and DNSSEC of {host}: `dig +trace {host}`, `dig +cd {host}`"
+    DnsDnssec "dns.dnssec" Warn
+        "Name servers that validate must find the zone's DNSSEC signatures right, or the name does not exist for them."
+        "see what is wrong: `delv {host}`; then sign the zone again, or have the DS record removed at the registrar"
+    DnsCaa "dns.caa" Warn
+        "The CAA records of a certificate's name must allow the CA that issued it, or the next renewal fails."
+        "see them with `dig {host} CAA`, and make the name servers of {host} answer"
     DnsSrvLegacy "dns.srv.legacy" Warn
         "_matrix._tcp is deprecated since v1.8 of the specification; newer peers ask for _matrix-fed._tcp first."
         "add the same record as _matrix-fed._tcp.{host}, or drop SRV and delegate with /.well-known/matrix/server"
@@ -86,6 +92,10 @@ catalogue! {
     DnsSrvTarget "dns.srv.target" Fail
         "The target of an SRV record must be a host with addresses."
         "give {host} an A or AAAA record, or correct the SRV record"
+
+    DnsSrvUnused "dns.srv.unused" Info
+        "An SRV record does not count where the name has a port or the delegation leads elsewhere; only peers that miss the delegation go by it."
+        "delete the record {subject}, or keep it in step with the delegation"
 
     WkServerReach "wk.server.reach" Warn
         "Each address of the server name should answer on port 443, where peers look for the delegation."
@@ -127,6 +137,13 @@ catalogue! {
         "Delegating to oneself without a port changes nothing."
         "write the port, \"m.server\": \"{server}:443\", or drop the document"
 
+    WkServerBot "wk.server.bot" Warn
+        "The delegation must not depend on what a client calls itself; rules against bots catch homeservers."
+        "exempt /.well-known/matrix/ and /_matrix/ on {host} from bot rules, challenges and firewalls that look at the User-Agent"
+    WkFallback "wk.fallback8448" Warn
+        "Peers that miss the delegation for an hour go to port 8448 of the server name: it should serve federation, or refuse at once."
+        "serve federation there with a certificate for {host}, or let the firewall reject instead of drop: `nft add rule inet filter input tcp dport 8448 reject with tcp reset`"
+
     WkClientStatus "wk.client.status" Warn
         "The client document answers with 200, or with a clean 404 where there is none."
         "make https://{host}/.well-known/matrix/client answer 200 with the document, or 404"
@@ -140,14 +157,30 @@ catalogue! {
         "A homeserver must answer at base_url; otherwise clients refuse to log in."
         "make {subject} answer: `curl -i {subject}`"
     WkClientIdentity "wk.client.identity" Warn
-        "Where m.identity_server stands, it needs a base_url."
+        "Where m.identity_server stands, it needs an https URL as base_url."
         "give m.identity_server a base_url, or remove it"
     WkClientCors "wk.client.cors" Warn
         "Browsers only read these documents with Access-Control-Allow-Origin: *, sent once."
         "send the header Access-Control-Allow-Origin: * exactly once on {subject}"
+    WkClientRedirectCors "wk.client.redirect_cors" Warn
+        "Browsers follow a redirect only if it has Access-Control-Allow-Origin: * as well."
+        "send the header Access-Control-Allow-Origin: * on the redirect of {subject} too, or serve the document there"
+    WkClientRtc "wk.client.rtc" Warn
+        "Each LiveKit service in the client document must answer 200 at /healthz over https with a valid certificate; otherwise calls fail."
+        "route {subject} to the authorisation service of LiveKit: `curl -i {subject}`"
+    WkClientAuth "wk.client.auth" Warn
+        "The client document, the homeserver's auth_metadata and the issuer itself must name the same issuer to the letter, offer PKCE with S256, and let browsers read it."
+        "make the chain whole: `curl -i {subject}`"
+    WkClientMsc3575 "wk.client.msc3575" Info
+        "The sliding sync proxy is retired; homeservers serve sliding sync themselves."
+        "remove org.matrix.msc3575.proxy from {subject}, and switch the proxy off"
     WkSupport "wk.support" Info
         "A support document tells other administrators whom to write to."
         "publish https://{host}/.well-known/matrix/support with at least one contact"
+
+    WkPolicy "wk.policy" Warn
+        "A policy server's document gives its ed25519 key; without a policy server there is no document."
+        "serve {\"public_keys\": {\"ed25519\": \"BASE64\"}} at {subject}, or 404"
 
     TcpConnect "tcp.connect" Fail
         "Every address that peers may pick must accept connections within 5 seconds."
@@ -266,6 +299,12 @@ catalogue! {
     CheckCut "check.cut" Warn
         "The check ran out of time; what is not listed was not looked at."
         "run it again with more time: `vestibule check {server} --timeout 60s`"
+    CheckLimit "check.limit" Info
+        "Only the first ten targets of SRV records and 32 addresses are looked at."
+        "publish fewer SRV and address records for {host}: peers do not try them all either"
+    CheckGuard "check.guard" Info
+        "This check connects to public addresses only; what is elsewhere was not looked at."
+        "run `vestibule check {server}` on a machine of the same network"
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"

@@ -74,6 +74,11 @@ impl Finding {
         Self { severity, ..self }
     }
 
+    /// Another remedy than the rule's own, where what was seen names the exact one.
+    pub fn fix(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
     /// Only a remark where `condition` holds.
     pub fn info_if(self, condition: bool) -> Self {
         if condition { self.at(Severity::Info) } else { self }

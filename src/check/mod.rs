@@ -10,8 +10,10 @@ pub mod chain;
 pub mod discovery;
 pub mod explain;
 pub mod finding;
+pub mod guard;
 pub mod hello;
 mod judge;
+mod lifetime;
 pub mod network;
 pub mod observe;
 pub mod progress;
@@ -21,6 +23,7 @@ mod tls_view;
 
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
+pub use guard::Guard;
 pub use network::{Limits, Network, Override};
 pub use progress::Progress;
 pub use report::{Report, Verdict};
@@ -69,7 +72,7 @@ pub async fn examine(name: &str, network: &Network) -> Examined {
         }
         Err(error) => vec![judge::grammar(name, &error)],
     };
-    let report = Report::new(name, findings, &seen, started.elapsed());
+    let report = Report::new(name, findings, &seen, network.policy(), started.elapsed());
     Examined { report: Report { private: network.private, ..report }, seen, policy: network.policy() }
 }
 

@@ -2,6 +2,7 @@
 
 use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
+use super::guard::{Fence, Guard};
 use super::progress::Progress;
 use crate::clock::Clock;
 use crate::dns::Resolver;
@@ -20,6 +21,8 @@ pub struct Network {
     pub(super) overrides: Vec<Override>,
     pub(super) limits: Limits,
     pub(super) private: bool,
+    pub(super) guard: Guard,
+    pub(super) fence: Fence,
     pub(super) clock: Clock,
     pub(super) progress: Progress,
 }
@@ -58,6 +61,8 @@ impl Network {
             overrides: Vec::new(),
             limits: Limits::default(),
             private: false,
+            guard: Guard::default(),
+            fence: Fence::default(),
             clock,
             progress: Progress::default(),
         }
@@ -132,6 +137,11 @@ pub struct Override {
 }
 
 impl Override {
+    /// Where connections go instead, if to another host.
+    pub(super) fn to_host(&self) -> Option<&Host> {
+        self.to_host.as_ref()
+    }
+
     fn matches(&self, target: &Target) -> bool {
         self.host.as_ref().is_none_or(|host| *host == target.host) && self.port.is_none_or(|port| port == target.port)
     }

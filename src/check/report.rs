@@ -6,6 +6,7 @@
 use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
+use super::lifetime;
 use super::observe::Observation;
 use super::observe::federation::Connection;
 use super::observe::well_known::Visit;
@@ -98,6 +99,9 @@ pub struct DiscoveryView {
     pub sni: Option<String>,
     /// The delegation document as seen at each address.
     pub well_known: Vec<WellKnownView>,
+    /// Until when peers that read the delegation now may use it, or may go by there being none
+    /// (RFC 3339). Absent where there is none to be read.
+    pub delegation_until: Option<String>,
     /// SRV records asked for, with what they lead to.
     pub srv: BTreeMap<String, Vec<String>>,
     /// Addresses of every host that takes part.
@@ -164,14 +168,20 @@ pub struct KeysView {
 }
 
 impl Report {
-    pub(super) fn new(server_name: &str, findings: Vec<Finding>, seen: &Observation, took: Duration) -> Self {
+    pub(super) fn new(
+        server_name: &str,
+        findings: Vec<Finding>,
+        seen: &Observation,
+        policy: Policy,
+        took: Duration,
+    ) -> Self {
         let answers = |connection: &Connection| connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok());
         let answered = seen.connections.iter().any(answers);
         Self {
             server_name: server_name.to_owned(),
             verdict: Verdict::of(&findings, answered),
             findings,
-            discovery: discovery_view(seen),
+            discovery: discovery_view(seen, policy),
             connections: seen.connections.iter().map(connection_view).collect(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             private: false,
@@ -184,7 +194,7 @@ impl Report {
     }
 }
 
-fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
+fn discovery_view(seen: &Observation, policy: Policy) -> Option<DiscoveryView> {
     let plan = seen.plan.as_ref()?;
     let srv = seen.srv.iter().map(|srv| {
         let records = match &srv.answer.outcome {
@@ -206,6 +216,7 @@ fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
         certificate_name: plan.certificate_name.to_string(),
         sni: plan.sni().map(str::to_owned),
         well_known: seen.well_known.iter().map(well_known_view).collect(),
+        delegation_until: lifetime::until(&seen.well_known, policy).map(|until| until.to_string()),
         srv: srv.collect(),
         addresses: addresses.collect(),
         overridden: overridden.collect(),

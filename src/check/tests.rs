@@ -146,7 +146,9 @@ impl Homeserver {
                         let mut response =
                             Response::builder().status(status).header("content-type", "application/json");
                         if server.cors {
-                            response = response.header("access-control-allow-origin", "*");
+                            for (name, value) in crate::matrix::well_known::CORS {
+                                response = response.header(name, value);
+                            }
                         }
                         if (300..400).contains(&status) {
                             response = response.header("location", body.as_str());
@@ -427,6 +429,18 @@ async fn a_closed_port_fails_and_a_port_without_tls_says_so() {
     });
     let report = check("hs.test:443", &network(address, Some(&root))).await;
     assert_eq!((above_info(&report), report.verdict), (vec!["tls.handshake"], Verdict::Fails));
+}
+
+#[tokio::test]
+async fn a_check_for_strangers_connects_to_nobody_inside() {
+    let root = root();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let network = network(listener.local_addr().unwrap(), Some(&root)).with_guard(Guard::PublicOnly);
+    let report = check(NAME, &network).await;
+    assert_eq!(report.verdict, Verdict::Unknown, "{:#?}", report.findings);
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(ids, ["check.guard"], "{:#?}", report.findings);
+    assert!(timeout(Duration::from_millis(50), listener.accept()).await.is_err());
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use super::tls::alpn_trouble;
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
+use crate::check::lifetime::http_date;
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::Trouble;
-use crate::clock::Timestamp;
 use crate::matrix::version::ServerVersion;
 use serde_json::Value;
 
@@ -40,8 +40,8 @@ pub(super) fn tries(fetched: &Fetched, trouble: &Trouble) -> String {
 
 fn connect(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TcpConnect, |seen| match &seen.version.answer {
-        // Not the server's fault; check.family speaks of it.
-        Err(Trouble::NoRoute(_)) => None,
+        // The first is not the server's fault, and check.family speaks of it; dns.public speaks of the second.
+        Err(Trouble::NoRoute(_) | Trouble::Guarded(_)) => None,
         Err(trouble) if trouble.before_tls() => Some(tries(&seen.version, trouble)),
         _ => None,
     })
@@ -121,21 +121,4 @@ fn skew(case: &Case<'_>) -> Vec<Finding> {
         let word = if off > 0 { "ahead of" } else { "behind" };
         (off.abs() > SKEW).then(|| format!("its clock is {} s {word} this machine's", off.abs()))
     })
-}
-
-/// An HTTP date, which is RFC 2822's with the zone always GMT.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Timestamp(zoned.timestamp().as_second()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_dates() {
-        assert_eq!(http_date("Mon, 21 Sep 2026 14:13:20 GMT"), Some(Timestamp(1_790_000_000)));
-        assert_eq!(http_date("yesterday"), None);
-    }
 }

@@ -1,13 +1,19 @@
 //! Facts in, findings out. Each rule is a small pure function over a [`Case`]; the files group
 //! them by subject, in the order in which a person would look.
 
+mod around;
+mod browser;
+mod caa;
 mod certificate;
 mod client;
 mod connection;
+mod contact;
 mod dns;
 mod keys;
+mod login;
 mod machine;
 mod name;
+mod rtc;
 mod tls;
 mod well_known;
 
@@ -82,8 +88,14 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
     let rules = [
         name::RULES,
         dns::RULES,
+        caa::RULES,
         well_known::RULES,
+        around::RULES,
         client::RULES,
+        browser::RULES,
+        rtc::RULES,
+        login::RULES,
+        contact::RULES,
         connection::RULES,
         tls::RULES,
         certificate::RULES,

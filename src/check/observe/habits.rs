@@ -1,6 +1,7 @@
 //! How one address meets clients other than today's peers: without SNI, with a name it does not
 //! know, with old protocol versions, with weak suites. Nothing is asked over these connections.
 
+use super::tcp;
 use super::tls::{self, Handshake, Offer, Stage, Trouble};
 use crate::check::chain::Chain;
 use crate::check::hello::{Question, Reader, Reply, ServerHello, Suite, Version, Weakness};
@@ -149,7 +150,7 @@ async fn exchange(network: &Network, address: SocketAddr, question: &Question<'_
     // Nothing is derived from it, so whatever stands there serves.
     let _ = aws_lc_rs::rand::fill(&mut random);
     let record = question.record(random);
-    let mut stream = tls::connect(network, address).await?;
+    let mut stream = tcp::connect(network, address).await?;
     let mut reader = Reader::default();
     let reading = converse(&mut stream, &record, &mut reader);
     match timeout(network.limits.connect, reading).await {

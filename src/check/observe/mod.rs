@@ -2,12 +2,18 @@
 //!
 //! The observation is filled in place, so that a check whose time runs out keeps what it has seen.
 
+pub mod around;
+pub mod caa;
 pub mod client_api;
 pub mod dns;
 pub mod federation;
 pub mod habits;
 pub mod http;
+pub mod login;
+pub mod rtc;
+mod tcp;
 pub mod tls;
+mod url;
 pub mod well_known;
 
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
@@ -15,15 +21,23 @@ use super::network::Network;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
 use crate::matrix::{Host, ServerName};
+use around::{Around, Known};
+use caa::CaaSeen;
 use client_api::ClientSeen;
 use dns::{Located, Role, SrvSeen};
 use federation::Connection;
+use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use std::net::SocketAddr;
 use well_known::{Url, Visit};
 
 /// Addresses looked at side by side.
 const PARALLEL: usize = 8;
+
+/// Targets of SRV records that are located, and addresses of all targets that are looked at. A
+/// server has a handful; a zone with thousands must not make this machine open as many connections.
+const MAX_TARGETS: usize = 10;
+const MAX_ENDPOINTS: usize = 32;
 
 /// Everything seen in one check.
 #[derive(Debug, Default)]
@@ -44,6 +58,12 @@ pub struct Observation {
     pub pending: Vec<String>,
     /// The same for what clients find, which is looked at alongside.
     pub client_pending: bool,
+    /// What stands beside the way.
+    pub around: Around,
+    /// CAA records of the certificates presented.
+    pub caa: Vec<CaaSeen>,
+    /// Targets and addresses that are too many to be looked at.
+    pub left_out: usize,
 }
 
 impl Observation {
@@ -59,14 +79,19 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     let plan = discover(network, name, seen).await;
     seen.plan = Some(plan.clone());
     let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
-    for target in &plan.targets {
-        seen.pending = vec![format!("the addresses of {target}")];
-        let located = dns::locate(network, Role::Federation, target).await;
+    let targets = || plan.targets.iter().take(MAX_TARGETS);
+    seen.pending = targets().map(|target| format!("the addresses of {target}")).collect();
+    let located = join_all(targets().map(|target| dns::locate(network, Role::Federation, target))).await;
+    for (target, located) in targets().zip(located) {
         endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
         seen.located.push(located);
     }
+    seen.left_out = plan.targets.len().saturating_sub(MAX_TARGETS) + endpoints.len().saturating_sub(MAX_ENDPOINTS);
+    endpoints.truncate(MAX_ENDPOINTS);
     seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
-    let Observation { connections, pending, client, client_pending, .. } = seen;
+    let own: Vec<_> = seen.located.iter().flat_map(|host| &host.addresses).map(SocketAddr::ip).collect();
+    let Observation { connections, pending, client, client_pending, around, caa, located, srv, well_known, .. } = seen;
+    let known = Known { name, plan: &plan, located, srv, well_known };
     let federation = async {
         let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
         let mut looking = side_by_side(looks);
@@ -79,16 +104,19 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
         }
         // Every run must read the same, whoever answers first.
         connections.sort_by(|a, b| (&a.target, a.address).cmp(&(&b.target, b.address)));
+        pending.push("CAA records".to_owned());
+        *caa = caa::look(network, &plan, connections, (name.host(), known.well_known)).await;
+        pending.pop();
     };
-    let answering = seen.well_known.iter().find(|visit| visit.last().is_some_and(|last| last.answer.is_ok()));
+    let answering = known.well_known.iter().find(|visit| visit.last().is_some_and(|last| last.answer.is_ok()));
     let clients = async {
         if let Some(visit) = answering {
             *client_pending = true;
-            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address)).await);
+            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address, &own)).await);
             *client_pending = false;
         }
     };
-    tokio::join!(federation, clients);
+    tokio::join!(federation, clients, Box::pin(around::look(network, known, around)));
 }
 
 /// The results of `futures` as they come, so many at a time. Collected first: a stream that makes

@@ -3,6 +3,7 @@
 //! Every chain is accepted ([`looker`]), so that a bad one can be shown, and the chain is examined
 //! afterwards. No secret is ever sent over these connections, only public questions.
 
+use super::tcp;
 use crate::check::chain::{Chain, tls_name};
 use crate::check::network::Network;
 use crate::matrix::Host;
@@ -84,6 +85,8 @@ pub enum Trouble {
     /// This machine has no way to such an address (for instance no IPv6): says nothing about the
     /// server.
     NoRoute(String),
+    /// The guard of the check does not let it go there; to where.
+    Guarded(String),
     /// The TLS handshake failed.
     Handshake(String),
     /// The server refused the handshake with an alert, whose name this is.
@@ -112,6 +115,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
             Self::NoRoute(text) => write!(f, "this machine cannot reach such an address: {text}"),
+            Self::Guarded(text) => write!(f, "not connected to, because {text}"),
             Self::Handshake(text) => write!(f, "the TLS handshake failed: {text}"),
             Self::Refused(alert) => write!(f, "the TLS handshake failed: the server sent the alert {alert}"),
             Self::Exchange(text) => write!(f, "no usable HTTP answer: {text}"),
@@ -126,7 +130,7 @@ impl fmt::Display for Trouble {
 impl Trouble {
     /// Whether it happened before TLS: then every other probe of the address fails the same way.
     pub fn before_tls(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::NoRoute(_) | Self::Timeout(Stage::Connect, _))
+        matches!(self, Self::Connect(_) | Self::NoRoute(_) | Self::Guarded(_) | Self::Timeout(Stage::Connect, _))
     }
 
     /// Whether it is the TLS layer that failed.
@@ -137,17 +141,7 @@ impl Trouble {
     /// Whether a second try may help. What took its whole time has been patient already (TCP
     /// itself repeats lost packets), and a missing route does not appear within a second.
     pub(super) fn worth_a_retry(&self) -> bool {
-        !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::TooLarge(_))
-    }
-}
-
-/// Opens a connection to `address`.
-pub(super) async fn connect(network: &Network, address: SocketAddr) -> Result<TcpStream, Trouble> {
-    let limit = network.limits.connect;
-    match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(connect_trouble(&error)),
-        Err(_) => Err(Trouble::Timeout(Stage::Connect, limit)),
+        !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::Guarded(_) | Self::TooLarge(_))
     }
 }
 
@@ -160,7 +154,7 @@ pub(super) async fn open(
 ) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
     let limit = network.limits.connect;
     let _step = network.progress.begin(|| format!("a connection to {address}"));
-    let tcp = connect(network, address).await?;
+    let tcp = tcp::connect(network, address).await?;
     let server = match offer.sni {
         Sni::Wrong => ServerName::try_from(NOBODY).ok(),
         Sni::Right | Sni::Absent => tls_name(name),
@@ -192,14 +186,6 @@ pub(super) async fn open(
         chain,
     };
     Ok((stream, handshake))
-}
-
-fn connect_trouble(error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => Trouble::NoRoute(error.to_string()),
-        io::ErrorKind::ConnectionRefused => Trouble::Connect("connection refused".to_owned()),
-        _ => Trouble::Connect(error.to_string()),
-    }
 }
 
 fn handshake_trouble(error: &io::Error) -> Trouble {

@@ -78,6 +78,10 @@ fn header(report: &Report, look: Look, out: &mut String) {
             discovery.step, discovery.meaning, discovery.certificate_name
         );
         let _ = writeln!(out, "  {}", look.wrap(&text, 2, 5));
+        let delegated = discovery.well_known.iter().any(|seen| seen.m_server.is_some());
+        if let Some(until) = discovery.delegation_until.as_ref().filter(|_| delegated) {
+            let _ = writeln!(out, "  peers may use this delegation until {until}");
+        }
     }
     if report.private {
         let text = "closed network: findings about address ranges and public CAs are remarks";

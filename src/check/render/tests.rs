@@ -19,6 +19,7 @@ fn report(findings: Vec<Finding>) -> Report {
         verdict,
         findings,
         discovery: Some(DiscoveryView {
+            delegation_until: None,
             step: "3.2",
             meaning: "delegated by .well-known",
             targets: strings(&["matrix.example.com:443"]),
