@@ -23,6 +23,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod certificates;
+mod check_requests;
 mod cli;
 mod contract;
 mod crowds;

@@ -12,12 +12,14 @@ pub mod finding;
 mod judge;
 pub mod network;
 pub mod observe;
+pub mod pins;
 pub mod render;
 pub mod report;
 
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
 pub use network::{Limits, Network, Override};
+pub use pins::Pins;
 pub use report::{Report, Verdict};
 
 use crate::matrix::ServerName;
@@ -28,6 +30,11 @@ use tokio::time::{Instant, timeout};
 /// Checks the server `name`. Never fails: what goes wrong is in the report. Ends within the total
 /// limit of `network`; what was seen until then counts, and a finding says what is missing.
 pub async fn check(name: &str, network: &Network) -> Report {
+    check_again(name, network, None).await
+}
+
+/// The same for a server that was checked before: `pinned` are the keys that it published then.
+pub async fn check_again(name: &str, network: &Network, pinned: Option<&Pins>) -> Report {
     let started = Instant::now();
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
@@ -42,6 +49,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
                 policy: network.policy(),
                 name_server: network.resolver.has_name_server(),
                 now: network.clock.now(),
+                pinned,
                 seen: &seen,
             })
         }

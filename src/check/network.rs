@@ -2,9 +2,10 @@
 
 use super::chain::Policy;
 use super::discovery::Target;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::dns::Resolver;
 use crate::matrix::Host;
+use crate::matrix::keys::SigningKey;
 use crate::net::roots::{self, BadRoots};
 use rustls::RootCertStore;
 use std::str::FromStr;
@@ -23,6 +24,8 @@ pub struct Network {
     pub(super) limits: Limits,
     pub(super) private: bool,
     pub(super) clock: Clock,
+    /// The signing keys of the server to be checked, where its operator gave them.
+    pub(super) signing_key: Option<Arc<[SigningKey]>>,
 }
 
 /// How long things may take.
@@ -60,6 +63,7 @@ impl Network {
             limits: Limits::default(),
             private: false,
             clock,
+            signing_key: None,
         }
     }
 
@@ -94,6 +98,17 @@ impl Network {
     /// Other limits, for instance a `--timeout`.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Signs some questions with these keys of the server that is checked. They are used only where
+    /// the server publishes one of them, and over connections whose certificate verified.
+    pub fn with_signing_keys(self, keys: Vec<SigningKey>) -> Self {
+        Self { signing_key: Some(keys.into()), ..self }
+    }
+
+    /// Now, by the clock handed in.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Whose certificates are expected.

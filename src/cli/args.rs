@@ -243,6 +243,9 @@ pub(super) struct CheckArguments {
     /// Trust these roots too, PEM
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
+    /// The checked server's own signing key file: proves that signed requests arrive unaltered
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
     /// Ask this name server instead of the system's
     #[arg(long, value_name = "IP:PORT")]
     pub resolver: Option<SocketAddr>,

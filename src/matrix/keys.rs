@@ -153,6 +153,11 @@ impl SigningKey {
         &self.id
     }
 
+    /// Whether its public half is `published`, base64 of any padding.
+    pub fn is(&self, published: &str) -> bool {
+        BASE64.decode(published).is_ok_and(|key| key == self.pair.public_key().as_ref())
+    }
+
     /// The public half in unpadded base64.
     pub fn public_base64(&self) -> String {
         BASE64.encode(self.pair.public_key().as_ref())

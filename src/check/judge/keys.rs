@@ -7,10 +7,13 @@ use crate::check::finding::Finding;
 use crate::check::observe::federation::Connection;
 use crate::matrix::keys::{KeyCheck, ServerKeys};
 
-pub(super) const RULES: &[Rule] = &[answer, name, expired, ed25519, signature, canonical, soon, same];
+pub(super) const RULES: &[Rule] = &[answer, name, expired, ed25519, signature, canonical, soon, far, old, pinned, same];
 
 /// Publishers should not hand out keys with less than this left, in milliseconds.
 const SOON: i64 = 3_600_000;
+
+/// No peer uses keys for longer without asking again, in milliseconds.
+const FAR: i64 = 7 * 86_400_000;
 
 /// The key document, where there is a usable one.
 pub(in crate::check) fn document(seen: &Connection) -> Option<ServerKeys> {
@@ -53,6 +56,34 @@ fn soon(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedKeysSoon, |seen| {
         let left = document(seen).map(|keys| left(case, &keys)).filter(|left| (1..SOON).contains(left))?;
         Some(format!("valid_until_ts is only {} minutes away", left / 60_000))
+    })
+}
+
+fn far(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedKeysFar, |seen| {
+        let left = document(seen).map(|keys| left(case, &keys)).filter(|left| *left > FAR)?;
+        Some(format!("valid_until_ts is {} days away; peers ask again after 7", left / 86_400_000))
+    })
+}
+
+fn old(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedKeysOld, |seen| {
+        let keys = document(seen)?;
+        let undated: Vec<_> = keys.old_verify_keys.iter().filter(|(_, expired)| expired.is_none()).collect();
+        let ids: Vec<_> = undated.into_iter().map(|(id, _)| id.as_str()).collect();
+        (!ids.is_empty()).then(|| format!("{} in old_verify_keys has no expired_ts", ids.join(", ")))
+    })
+}
+
+fn pinned(case: &Case<'_>) -> Vec<Finding> {
+    let Some(pins) = case.pinned else {
+        return Vec::new();
+    };
+    each(case, Code::FedKeysPinned, |seen| {
+        let keys = document(seen).filter(|keys| keys.server_name == case.server)?;
+        let lost = pins.lost(&keys);
+        (!lost.is_empty())
+            .then(|| format!("{} was published before, and is neither there nor in old_verify_keys", lost.join(", ")))
     })
 }
 

@@ -1,19 +1,25 @@
 //! Facts in, findings out. Each rule is a small pure function over a [`Case`]; the files group
 //! them by subject, in the order in which a person would look.
 
+mod bodies;
 mod certificate;
 mod client;
 mod connection;
+mod cors;
 mod dns;
+mod exposure;
 mod keys;
 mod machine;
 mod name;
+mod paths;
+mod requests;
 mod well_known;
 
 use super::catalogue::Code;
 use super::chain::{Chain, Policy};
 use super::finding::Finding;
 use super::observe::Observation;
+use super::pins::Pins;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
 use std::fmt;
@@ -32,6 +38,8 @@ pub(super) struct Case<'a> {
     pub(super) name_server: bool,
     /// Now.
     pub(super) now: Timestamp,
+    /// The keys that the server published at earlier checks, where somebody kept them.
+    pub(super) pinned: Option<&'a Pins>,
     /// What was seen.
     pub(super) seen: &'a Observation,
 }
@@ -84,6 +92,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         connection::RULES,
         certificate::RULES,
         keys::RULES,
+        requests::RULES,
+        paths::RULES,
+        bodies::RULES,
+        cors::RULES,
+        exposure::RULES,
         machine::RULES,
     ];
     let mut findings: Vec<_> = rules.into_iter().flatten().flat_map(|rule| rule(case)).collect();

@@ -2,10 +2,12 @@
 //! homeserver knows, and a handshake for each protocol version.
 
 use super::http::{Ask, Fetched, ask};
+use super::requests::{self, Place, Requests};
 use super::tls::{self, Handshake, Offer, Trouble};
-use crate::check::discovery::{Plan, Target};
+use crate::check::discovery::Target;
 use crate::check::network::Network;
 use crate::matrix::Host;
+use crate::matrix::keys::ServerKeys;
 use std::net::SocketAddr;
 
 /// "Get server version": needs no authentication.
@@ -42,9 +44,16 @@ pub struct More {
     pub only_12: Result<Handshake, Trouble>,
     /// A handshake with TLS 1.3 only.
     pub only_13: Result<Handshake, Trouble>,
+    /// What it does with requests. `None` where the first question got no answer.
+    pub requests: Option<Box<Requests>>,
 }
 
 impl Connection {
+    /// What it does with requests, where that was looked at.
+    pub fn requests(&self) -> Option<&Requests> {
+        self.more.as_ref()?.requests.as_deref()
+    }
+
     /// A completed handshake to judge the certificate by, if there was any.
     pub fn handshake(&self) -> Option<&Handshake> {
         let more = self.more.as_ref();
@@ -61,7 +70,8 @@ impl Connection {
 }
 
 /// Looks at one address.
-pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, address: SocketAddr) -> Connection {
+pub(super) async fn connect(network: &Network, place: &Place<'_>) -> Connection {
+    let Place { plan, target, address, .. } = *place;
     let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
     let version = ask(network, &question(VERSION)).await;
     let mut connection = Connection { target: target.clone(), address, version, more: None };
@@ -76,7 +86,16 @@ pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, add
         probe(network, address, name, Offer::ONLY_12),
         probe(network, address, name, Offer::ONLY_13),
     );
-    connection.more = Some(More { keys, unknown, only_12, only_13 });
+    // Afterwards, as an address should not see ten connections at once; and only where the first
+    // question was answered, as the others would wait in vain.
+    let requests = match &connection.version.answer {
+        Ok(_) => {
+            let published = keys.answer.as_ref().ok().and_then(|answer| ServerKeys::parse(&answer.body).ok());
+            Some(Box::new(Box::pin(requests::look(network, place, published.as_ref())).await))
+        }
+        Err(_) => None,
+    };
+    connection.more = Some(More { keys, unknown, only_12, only_13, requests });
     connection
 }
 

@@ -1,0 +1,163 @@
+//! Rules about who answers requests: the homeserver, for every method, host, protocol and agent, and
+//! nothing in front of it.
+
+use super::connection::{each, not_json};
+use super::paths::{describe, refused, status};
+use super::{Case, Rule};
+use crate::check::catalogue::Code;
+use crate::check::finding::{Finding, Severity};
+use crate::check::observe::federation::Connection;
+use crate::check::observe::http::HttpAnswer;
+use crate::check::observe::requests::{AGENTS, Requests};
+use crate::check::observe::session::Reply;
+use crate::matrix::version::ServerVersion;
+
+pub(super) const RULES: &[Rule] = &[unsigned, method, host, http2, wall, cdn];
+
+fn unsigned(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedUnsigned, |seen| {
+        let reply = seen.requests()?.unsigned.as_ref()?;
+        if refused(Some(reply)) || walled(seen).is_some() {
+            return None;
+        }
+        let answer = reply.ok().filter(|answer| answer.status != 429)?;
+        Some(format!("an unsigned profile query is answered {}", status(answer)))
+    })
+}
+
+fn method(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedMethod, |seen| {
+        let answer = seen.requests()?.put.as_ref()?.ok()?;
+        // Older homeservers say 404 here too. A refusal by rule is `waf`'s.
+        let unrecognized = answer.errcode().as_deref() == Some("M_UNRECOGNIZED");
+        let by_homeserver = unrecognized && matches!(answer.status, 404 | 405);
+        if by_homeserver || answer.status == 429 || walled(seen).is_some() {
+            return None;
+        }
+        Some(format!("PUT to the version endpoint is answered {}", status(answer)))
+    })
+}
+
+fn version_ok(answer: &HttpAnswer) -> bool {
+    not_json(answer).is_none() && ServerVersion::parse(&answer.body).is_ok()
+}
+
+/// Whether the first question, with the right host, has the answer that it should have.
+fn has_version(seen: &Connection) -> bool {
+    seen.version.answer.as_ref().is_ok_and(version_ok)
+}
+
+fn host(case: &Case<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for seen in case.seen.connections.iter().filter(|seen| has_version(seen)) {
+        let Some(requests) = seen.requests() else { continue };
+        let wrong = |(host, reply): &(String, Reply)| {
+            let fine = reply.ok().is_some_and(|answer| version_ok(answer) || answer.status == 429);
+            (!fine).then(|| (host.clone(), format!("Host: {host} is answered {}", describe(reply))))
+        };
+        let wrong: Vec<_> = requests.hosts.iter().filter_map(wrong).collect();
+        if wrong.is_empty() {
+            continue;
+        }
+        // Peers write the name as the delegation does; only where that has capitals does case matter.
+        let only_case = wrong.iter().all(|(host, _)| *host == host.to_ascii_uppercase());
+        let detail = wrong.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; ");
+        let name = case.seen.plan.as_ref().map(|plan| plan.certificate_name.to_string()).unwrap_or_default();
+        let finding = case.finding(Code::FedHost, seen.address, detail).for_host(name);
+        findings.push(if only_case { finding.at(Severity::Warn) } else { finding });
+    }
+    findings
+}
+
+fn http2(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedHttp2, |seen| {
+        let requests = seen.requests().filter(|requests| requests.http2.spoken && has_version(seen))?;
+        let over_1 = [seen.version.answer.as_ref().ok(), requests.slash.as_ref().and_then(Reply::ok)];
+        requests.http2.answers.iter().zip(over_1).find_map(|(over_2, over_1)| {
+            let over_1 = over_1?;
+            match over_2 {
+                Ok(over_2) if over_2.status == 429 => None,
+                Ok(over_2) if (over_2.status, over_2.errcode()) == (over_1.status, over_1.errcode()) => None,
+                Ok(over_2) => {
+                    Some(format!("answered {} over HTTP/2, and {} over HTTP/1.1", status(over_2), status(over_1)))
+                }
+                Err(error) => Some(format!("no answer over HTTP/2, which it offers: {error}")),
+            }
+        })
+    })
+}
+
+/// A page in place of an answer, or a refusal that depends on who asks.
+#[derive(Debug, PartialEq, Eq)]
+enum Wall {
+    /// Some peers are refused, or all their messages.
+    Refuses(String),
+    /// Pages for people.
+    Page(String),
+}
+
+/// What stands in front of an address and turns requests away, if anything does.
+fn walled(seen: &Connection) -> Option<Wall> {
+    let requests = seen.requests()?;
+    let mitigated = requests.replies().find_map(|(path, reply)| {
+        let value = reply.ok()?.header("cf-mitigated")?;
+        Some(format!("{path}: Cloudflare answers with a {value}"))
+    });
+    // Only for ordinary paths: pages for unusual ones are what the rules about paths speak of.
+    let ordinary = [("an unsigned profile query", &requests.unsigned), ("an unsigned event query", &requests.plain)];
+    let page = || {
+        ordinary.into_iter().find_map(|(what, reply)| {
+            let page = reply.as_ref()?.ok().filter(|answer| answer.media_type().as_deref() == Some("text/html"))?;
+            Some(Wall::Page(format!("{what} is answered with a page for people: {}", status(page))))
+        })
+    };
+    refusals(seen, requests).or(mitigated).map(Wall::Refuses).or_else(page)
+}
+
+/// What is refused as a PUT or to a peer's agent, and not to this program.
+fn refusals(seen: &Connection, requests: &Requests) -> Option<String> {
+    if !has_version(seen) {
+        return None;
+    }
+    let blocked = |what: &str, reply: &Reply, homeserver: bool| {
+        let answer = reply.ok().filter(|answer| matches!(answer.status, 401 | 403 | 406 | 444 | 501 | 503))?;
+        let from = answer.header("server").map(|server| format!(" from Server: {server}")).unwrap_or_default();
+        (!homeserver).then(|| format!("{what} got {}{from}", answer.status))
+    };
+    let agents = AGENTS.iter().zip(&requests.agents).filter_map(|((name, agent), reply)| {
+        blocked(&format!("a peer that runs {name} (User-Agent: {agent})"), reply, false)
+    });
+    let put = requests.put.as_ref().and_then(|reply| {
+        let by_homeserver = reply.ok().is_some_and(|answer| answer.errcode().is_some());
+        blocked("a PUT", reply, by_homeserver)
+    });
+    let all: Vec<_> = agents.chain(put).collect();
+    (!all.is_empty()).then(|| format!("{}; the same question by GET from this program is answered", all.join(", ")))
+}
+
+fn wall(case: &Case<'_>) -> Vec<Finding> {
+    let found = |wanted: fn(Wall) -> Option<String>| each(case, Code::Waf, |seen| walled(seen).and_then(wanted));
+    let refused = found(|wall| match wall {
+        Wall::Refuses(text) => Some(text),
+        Wall::Page(_) => None,
+    });
+    let pages = found(|wall| match wall {
+        Wall::Page(text) => Some(text),
+        Wall::Refuses(_) => None,
+    });
+    // Who is refused cannot federate, whatever others can.
+    refused.into_iter().map(|finding| finding.at(Severity::Fail)).chain(pages).collect()
+}
+
+/// Cloudflare in front, and nothing wrong: its limits are worth knowing.
+fn cdn(case: &Case<'_>) -> Vec<Finding> {
+    let findings = each(case, Code::Waf, |seen| {
+        let answer = seen.version.answer.as_ref().ok()?;
+        let there = answer.header("cf-ray").is_some() || answer.header("server") == Some("cloudflare");
+        (there && walled(seen).is_none()).then(|| {
+            "Cloudflare is in front: requests over 100 s and uploads over 100 MB fail there, and port 8448 is not served"
+                .to_owned()
+        })
+    });
+    findings.into_iter().map(|finding| finding.at(Severity::Info)).collect()
+}
