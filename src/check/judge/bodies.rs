@@ -37,3 +37,35 @@ fn media(case: &Case<'_>) -> Vec<Finding> {
     // A homeserver may have a smaller limit of its own; what stands in front has no business with it.
     vec![if announced.json { finding.at(Severity::Info) } else { finding }]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::check::judge::tests::{announced, table};
+
+    #[test]
+    fn sizes() {
+        table(&[
+            ("body.limit", |s| {
+                let requests = s.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap();
+                requests.transaction = Some(announced(13_107_200, 413));
+            }),
+            // An answer that is not about the size, and none at all.
+            ("", |s| {
+                let requests = s.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap();
+                requests.transaction = Some(announced(13_107_200, 401));
+            }),
+            ("", |s| s.browser.as_mut().unwrap().media.as_mut().unwrap().status = None),
+            ("body.media?", |s| s.browser.as_mut().unwrap().media = Some(announced(50 << 20, 413))),
+            ("body.media.", |s| {
+                let own = crate::check::observe::announced::Announced { json: true, ..announced(50 << 20, 413) };
+                s.browser.as_mut().unwrap().media = Some(own);
+            }),
+        ]);
+    }
+
+    #[test]
+    fn sizes_are_written_in_mib() {
+        assert!(super::too_large(&announced(13_107_200, 413)).unwrap().starts_with("12.5 MiB"));
+        assert!(super::too_large(&announced(50 << 20, 413)).unwrap().starts_with("50 MiB"));
+    }
+}

@@ -5,7 +5,7 @@ use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
 use crate::check::observe::browser::BrowserSeen;
 use crate::check::observe::http::HttpAnswer;
-use crate::check::observe::session::Reply;
+use crate::check::observe::session::Replied;
 
 pub(super) const RULES: &[Rule] = &[missing, preflight, twice];
 
@@ -14,7 +14,7 @@ const ALLOW: &str = "access-control-allow-origin";
 /// One finding about the client API, if `detail` has one. Where the API itself does not answer,
 /// `wk.client.versions` says so.
 fn one(case: &Case<'_>, code: Code, detail: impl Fn(&BrowserSeen) -> Option<String>) -> Vec<Finding> {
-    let answers = |seen: &&BrowserSeen| seen.versions.as_ref().and_then(Reply::ok).is_some_and(|a| a.status == 200);
+    let answers = |seen: &&BrowserSeen| seen.versions.as_ref().and_then(Replied::ok).is_some_and(|a| a.status == 200);
     let Some(seen) = case.seen.browser.as_ref().filter(answers) else {
         return Vec::new();
     };
@@ -24,7 +24,7 @@ fn one(case: &Case<'_>, code: Code, detail: impl Fn(&BrowserSeen) -> Option<Stri
 /// The answers that a script must be able to read.
 fn answers(seen: &BrowserSeen) -> impl Iterator<Item = (&'static str, &HttpAnswer)> {
     let replies = [("/_matrix/client/versions", &seen.versions), ("an error without a token", &seen.error)];
-    replies.into_iter().filter_map(|(what, reply)| Some((what, reply.as_ref().and_then(Reply::ok)?)))
+    replies.into_iter().filter_map(|(what, reply)| Some((what, reply.as_ref().and_then(Replied::ok)?)))
 }
 
 fn missing(case: &Case<'_>) -> Vec<Finding> {
@@ -74,11 +74,74 @@ fn preflight(case: &Case<'_>) -> Vec<Finding> {
 
 fn twice(case: &Case<'_>) -> Vec<Finding> {
     one(case, Code::CorsDup, |seen| {
-        let preflight = seen.preflight.as_ref().and_then(Reply::ok).map(|answer| ("the answer to OPTIONS", answer));
+        let preflight = seen.preflight.as_ref().and_then(Replied::ok).map(|answer| ("the answer to OPTIONS", answer));
         answers(seen).chain(preflight).find_map(|(what, answer)| {
             let values = answer.headers.get_all(ALLOW).iter();
             let count: usize = values.map(|value| value.as_bytes().split(|byte| *byte == b',').count()).sum();
             (count > 1).then(|| format!("{what} has Access-Control-Allow-Origin {count} times"))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::judge::tests::{answer, reply, table};
+    use crate::check::observe::Observation;
+
+    const BARE: &[(&str, &str)] = &[("content-type", "application/json")];
+    const TWO: &[(&str, &str)] = &[("access-control-allow-origin", "*"), ("access-control-allow-origin", "*")];
+
+    fn browser(seen: &mut Observation) -> &mut BrowserSeen {
+        seen.browser.as_mut().unwrap()
+    }
+
+    #[test]
+    fn headers_for_browsers() {
+        table(&[
+            ("cors.cs?", |s| browser(s).versions = Some(reply(answer(200, BARE, "")))),
+            ("cors.cs?", |s| browser(s).error = Some(reply(answer(401, BARE, "")))),
+            ("cors.cs?", |s| {
+                let one = &[("access-control-allow-origin", "https://app.ex.org")];
+                browser(s).versions = Some(reply(answer(200, one, "")));
+            }),
+            ("cors.dup?", |s| browser(s).versions = Some(reply(answer(200, TWO, "")))),
+            ("cors.dup?", |s| {
+                let list = &[("access-control-allow-origin", "*, *")];
+                browser(s).error = Some(reply(answer(401, list, "")));
+            }),
+            // Where the API is not there at all, that is what counts.
+            ("", |s| browser(s).versions = Some(reply(answer(404, BARE, "")))),
+        ]);
+    }
+
+    #[test]
+    fn preflights() {
+        table(&[
+            ("cors.preflight?", |s| browser(s).preflight = Some(reply(answer(401, BARE, "")))),
+            ("cors.preflight?", |s| browser(s).preflight = Some(reply(answer(204, BARE, "")))),
+            ("cors.preflight?", |s| {
+                let headers = &[
+                    ("access-control-allow-origin", "*"),
+                    ("access-control-allow-methods", "GET, PUT, DELETE"),
+                    // The star never stands for Authorization (Fetch standard).
+                    ("access-control-allow-headers", "*"),
+                ];
+                browser(s).preflight = Some(reply(answer(204, headers, "")));
+            }),
+            ("cors.preflight?", |s| {
+                let headers = &[
+                    ("access-control-allow-origin", "*"),
+                    ("access-control-allow-methods", "GET, POST"),
+                    ("access-control-allow-headers", "authorization, content-type"),
+                ];
+                browser(s).preflight = Some(reply(answer(204, headers, "")));
+            }),
+            // One cause, one finding.
+            ("cors.cs?", |s| {
+                let bare = |status| Some(reply(answer(status, BARE, "")));
+                (browser(s).versions, browser(s).error, browser(s).preflight) = (bare(200), bare(401), bare(204));
+            }),
+        ]);
+    }
 }

@@ -5,7 +5,7 @@ use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
 use crate::check::observe::exposure::{ADMIN, Exposure, MAS, METRICS, REPLICATION};
 use crate::check::observe::http::HttpAnswer;
-use crate::check::observe::session::Reply;
+use crate::check::observe::session::Replied;
 use serde_json::Value;
 
 pub(super) const RULES: &[Rule] = &[admin, metrics, replication, mas];
@@ -24,8 +24,8 @@ fn each(case: &Case<'_>, code: Code, detail: impl Fn(&Exposure) -> Option<String
     federation.chain(clients).collect()
 }
 
-fn answer(reply: &Option<Reply>) -> Option<&HttpAnswer> {
-    reply.as_ref().and_then(Reply::ok)
+fn answer(reply: &Option<Replied>) -> Option<&HttpAnswer> {
+    reply.as_ref().and_then(Replied::ok)
 }
 
 fn admin(case: &Case<'_>) -> Vec<Finding> {
@@ -58,7 +58,7 @@ fn replication(case: &Case<'_>) -> Vec<Finding> {
         let answer = answer(&seen.replication)?;
         let there = answer.status == 405 && answer.errcode().as_deref() == Some("M_UNRECOGNIZED");
         // Where anything unknown is answered 405, that says nothing.
-        let elsewhere = seen.metrics.as_ref().and_then(Reply::ok).is_some_and(|other| other.status == 405);
+        let elsewhere = seen.metrics.as_ref().and_then(Replied::ok).is_some_and(|other| other.status == 405);
         (there && !elsewhere).then(|| format!("{REPLICATION} is there: 405 to GET, so it takes POST"))
     })
 }
@@ -70,4 +70,42 @@ fn mas(case: &Case<'_>) -> Vec<Finding> {
         let there = answer.status == 403 && answer.errcode().as_deref() == Some("M_UNKNOWN");
         there.then(|| format!("{MAS} is answered by the homeserver"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::judge::tests::{JSON, answer, refusal, reply, table};
+    use crate::check::observe::Observation;
+
+    const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
+
+    fn first(seen: &mut Observation) -> &mut Exposure {
+        &mut seen.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap().exposure
+    }
+
+    #[test]
+    fn what_should_not_be_public() {
+        table(&[
+            ("expose.admin?", |s| first(s).admin = Some(reply(answer(200, JSON, r#"{"server_version":"1"}"#)))),
+            ("expose.admin?", |s| first(s).admin = Some(refusal(401, "M_MISSING_TOKEN"))),
+            ("", |s| first(s).admin = Some(refusal(403, "M_FORBIDDEN"))),
+            ("", |s| first(s).admin = Some(reply(answer(200, JSON, "{}")))),
+            ("", |s| first(s).admin = Some(reply(answer(401, TEXT, "Basic")))),
+            ("expose.metrics", |s| first(s).metrics = Some(reply(answer(200, TEXT, "# HELP python_info\n")))),
+            ("", |s| first(s).metrics = Some(reply(answer(200, TEXT, "<html>")))),
+            ("expose.replication", |s| first(s).replication = Some(refusal(405, "M_UNRECOGNIZED"))),
+            ("", |s| first(s).replication = Some(reply(answer(405, TEXT, "")))),
+            ("", |s| {
+                (first(s).metrics, first(s).replication) =
+                    (Some(refusal(405, "M_UNRECOGNIZED")), Some(refusal(405, "M_UNRECOGNIZED")));
+            }),
+            ("expose.mas?", |s| first(s).mas = Some(refusal(403, "M_UNKNOWN"))),
+            ("", |s| first(s).mas = Some(refusal(403, "M_FORBIDDEN"))),
+            // At the client API, where that is elsewhere.
+            ("expose.admin?", |s| {
+                s.browser.as_mut().unwrap().exposure.admin = Some(refusal(401, "M_MISSING_TOKEN"));
+            }),
+        ]);
+    }
 }

@@ -133,3 +133,70 @@ fn same(case: &Case<'_>) -> Vec<Finding> {
     let host = case.seen.plan.as_ref().map(|plan| plan.certificate_name.to_string()).unwrap_or_default();
     vec![case.finding(Code::FedKeysSame, case.server, show.collect::<Vec<_>>().join("; ")).for_host(host)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::chain::Policy;
+    use crate::check::judge::judge;
+    use crate::check::judge::tests::{JSON, KEY, NOW, answer, healthy, table};
+    use crate::check::observe::Observation;
+    use crate::check::pins::Pins;
+    use serde_json::{Value, json};
+
+    /// The key document of both addresses, changed and signed again.
+    fn republish(seen: &mut Observation, change: impl Fn(&mut serde_json::Map<String, Value>)) {
+        let Ok(Value::Object(mut document)) = KEY.document("ex.org", (NOW.0 + 86_400) * 1000) else {
+            unreachable!("documents are objects")
+        };
+        change(&mut document);
+        document.remove("signatures");
+        KEY.sign("ex.org", &mut document).unwrap();
+        for connection in &mut seen.connections {
+            let body = Value::Object(document.clone()).to_string();
+            connection.more.as_mut().unwrap().keys.answer = Ok(answer(200, JSON, body));
+        }
+    }
+
+    #[test]
+    fn validity_and_retired_keys() {
+        table(&[
+            ("", |s| republish(s, |keys| drop(keys.insert("valid_until_ts".into(), json!((NOW.0 + 604_800) * 1000))))),
+            ("fed.keys.far. fed.keys.far.", |s| {
+                republish(s, |keys| drop(keys.insert("valid_until_ts".into(), json!((NOW.0 + 1_000_000) * 1000))));
+            }),
+            ("fed.keys.old? fed.keys.old?", |s| {
+                republish(s, |keys| {
+                    drop(keys.insert("old_verify_keys".into(), json!({ "ed25519:o": { "key": "AA" } })))
+                });
+            }),
+            ("", |s| {
+                let old = json!({ "ed25519:o": { "key": "AA", "expired_ts": 1 } });
+                republish(s, |keys| drop(keys.insert("old_verify_keys".into(), old.clone())));
+            }),
+        ]);
+    }
+
+    #[test]
+    fn a_lost_key_is_noticed() {
+        let mut seen = healthy();
+        seen.connections.truncate(1);
+        let known = json!({ "keys": { KEY.id(): KEY.public_base64() } }).to_string();
+        let other = json!({ "keys": { KEY.id(): "another" } }).to_string();
+        let gone = json!({ "keys": { "ed25519:gone": "AA" } }).to_string();
+        for (kept, expected) in [(known, 0), (other, 1), (gone, 1)] {
+            let pins = Pins::read(kept.as_bytes());
+            assert!(pins.is_some());
+            let case = Case {
+                server: "ex.org",
+                policy: Policy::PUBLIC,
+                name_server: true,
+                now: NOW,
+                pinned: pins.as_ref(),
+                seen: &seen,
+            };
+            let found = judge(&case).into_iter().filter(|finding| finding.id == Code::FedKeysPinned).count();
+            assert_eq!(found, expected, "{kept}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::check::finding::{Finding, Severity};
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::HttpAnswer;
 use crate::check::observe::requests::{CHARACTERS, Requests, same};
-use crate::check::observe::session::Reply;
+use crate::check::observe::session::Replied;
 use crate::check::observe::signed::Signed;
 use crate::matrix::version::ServerVersion;
 use serde_json::Value;
@@ -20,14 +20,14 @@ use serde_json::Value;
 pub(super) const RULES: &[Rule] = &[slash, characters, double_slash, dot_segment, signed];
 
 /// Whether a refusal is a homeserver's: a JSON object, and a status for what is not allowed.
-pub(super) fn refused(reply: Option<&Reply>) -> bool {
-    reply.and_then(Reply::ok).is_some_and(|answer| {
+pub(super) fn refused(reply: Option<&Replied>) -> bool {
+    reply.and_then(Replied::ok).is_some_and(|answer| {
         matches!(answer.status, 401 | 403) && serde_json::from_slice::<Value>(&answer.body).is_ok_and(|v| v.is_object())
     })
 }
 
 /// What came instead of an answer, in a few words.
-pub(super) fn describe(reply: &Reply) -> String {
+pub(super) fn describe(reply: &Replied) -> String {
     match &reply.answer {
         Ok(answer) => status(answer),
         Err(trouble) => trouble.to_string(),
@@ -49,7 +49,7 @@ fn comparable(seen: &Connection) -> Option<&Requests> {
     seen.requests().filter(|requests| refused(requests.plain.as_ref()))
 }
 
-fn differs(plain: Option<&Reply>, reply: Option<&Reply>) -> Option<String> {
+fn differs(plain: Option<&Replied>, reply: Option<&Replied>) -> Option<String> {
     // A server that wants fewer requests says nothing about paths.
     let reply = reply.filter(|reply| reply.ok().is_none_or(|answer| answer.status != 429))?;
     if same(plain, Some(reply)) {
@@ -84,13 +84,13 @@ fn characters(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// The version reply, where nothing but the version endpoint gives one.
-fn is_version(reply: Option<&Reply>) -> bool {
-    let answer = reply.and_then(Reply::ok).filter(|answer| answer.status == 200);
+fn is_version(reply: Option<&Replied>) -> bool {
+    let answer = reply.and_then(Replied::ok).filter(|answer| answer.status == 200);
     answer.is_some_and(|answer| ServerVersion::parse(&answer.body).is_ok())
 }
 
 /// What is wrong where `path` is taken for the version endpoint.
-fn cleaned(path: &str, reply: Option<&Reply>) -> Option<String> {
+fn cleaned(path: &str, reply: Option<&Replied>) -> Option<String> {
     if is_version(reply) {
         return Some(format!("{path} is answered like version: something in front cleans paths"));
     }
@@ -108,7 +108,7 @@ fn dot_segment(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn signed(case: &Case<'_>) -> Vec<Finding> {
-    let rejected = |reply: &Reply| reply.ok().is_some_and(|answer| matches!(answer.status, 401 | 403));
+    let rejected = |reply: &Replied| reply.ok().is_some_and(|answer| matches!(answer.status, 401 | 403));
     let mut findings = each(case, Code::UriSigned, |seen| match seen.requests()?.signed.as_ref()? {
         Signed::Sent { plain, special } if rejected(special) && !rejected(plain) => Some(format!(
             "a signed request with %24 %21 %40 %3A in its path is answered {}, one without them {}: the path is altered",
@@ -129,4 +129,105 @@ fn signed(case: &Case<'_>) -> Vec<Finding> {
     });
     findings.extend(untried.into_iter().map(|finding| finding.at(Severity::Info)));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::judge::tests::{JSON, answer, refusal, reply, table};
+    use crate::check::observe::Observation;
+    use crate::check::observe::tls::Trouble;
+
+    const HTML: &[(&str, &str)] = &[("content-type", "text/html"), ("server", "nginx")];
+
+    fn first(seen: &mut Observation) -> &mut Requests {
+        seen.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap()
+    }
+
+    /// Every unsigned request is refused like this.
+    fn refuse(seen: &mut Observation, reply: &Replied) {
+        let requests = first(seen);
+        for place in [&mut requests.plain, &mut requests.slash, &mut requests.characters, &mut requests.unsigned] {
+            *place = Some(reply.clone());
+        }
+        requests.http2.answers[1] = reply.answer.clone().map_err(|trouble| trouble.to_string());
+    }
+
+    fn version() -> Option<Replied> {
+        Some(reply(answer(200, JSON, r#"{"server":{}}"#)))
+    }
+
+    #[test]
+    fn encoded_bytes() {
+        table(&[
+            // What other homeservers say to an unsigned request: Dendrite, Conduit's descendants.
+            ("", |s| refuse(s, &reply(answer(401, JSON, r#"{"message":"Missing X-Matrix"}"#)))),
+            ("", |s| refuse(s, &refusal(403, "M_FORBIDDEN"))),
+            ("uri.encslash", |s| first(s).slash = Some(refusal(404, "M_UNRECOGNIZED"))),
+            ("uri.encslash", |s| first(s).slash = Some(reply(answer(400, HTML, "<h1>")))),
+            ("uri.encslash", |s| {
+                let trouble = Trouble::Exchange("connection closed".to_owned());
+                first(s).slash = Some(Replied { answer: Err(trouble), first_try: None });
+            }),
+            // Nothing to compare with: somebody in front answers, which has its own finding.
+            ("fed.unsigned?", |s| {
+                let page = || Some(reply(answer(404, JSON, "")));
+                (first(s).unsigned, first(s).plain, first(s).slash) = (page(), page(), None);
+            }),
+            // Enough is enough.
+            ("check.cut?", |s| {
+                first(s).slash = Some(reply(answer(429, JSON, "")));
+                (first(s).characters, first(s).finished) = (None, false);
+            }),
+            ("uri.chars", |s| {
+                first(s).characters = Some(reply(answer(400, HTML, "")));
+                first(s).each_character = [401, 401, 400, 401, 401]
+                    .map(|status| match status {
+                        401 => refusal(401, "M_UNAUTHORIZED"),
+                        status => reply(answer(status, HTML, "")),
+                    })
+                    .to_vec();
+            }),
+            ("uri.chars", |s| first(s).characters = Some(refusal(404, "M_UNRECOGNIZED"))),
+            ("uri.chars", |s| first(s).decoded = version()),
+        ]);
+    }
+
+    #[test]
+    fn the_refused_character_is_named() {
+        let mut requests = Requests { plain: Some(refusal(401, "M_UNAUTHORIZED")), ..Requests::default() };
+        requests.characters = Some(reply(answer(400, HTML, "")));
+        let said = differs(requests.plain.as_ref(), requests.characters.as_ref());
+        assert_eq!(said.as_deref(), Some("400 (text/html from nginx), and 401 M_UNAUTHORIZED without it"));
+    }
+
+    #[test]
+    fn cleaned_paths() {
+        table(&[
+            ("uri.dblslash?", |s| first(s).double_slash = version()),
+            ("uri.dotseg?", |s| first(s).dot_segment = version()),
+            ("uri.dblslash?", |s| {
+                let headers = &[("location", "/_matrix/federation/v1/version")];
+                first(s).double_slash = Some(reply(answer(301, headers, "")));
+            }),
+            // A refusal is no cleaning.
+            ("", |s| first(s).dot_segment = Some(reply(answer(400, HTML, "")))),
+        ]);
+    }
+
+    #[test]
+    fn signatures() {
+        fn sent(plain: u16, special: u16) -> Option<Signed> {
+            let reply = |status| reply(answer(status, JSON, r#"{"errcode":"M_UNAUTHORIZED"}"#));
+            Some(Signed::Sent { plain: reply(plain), special: reply(special) })
+        }
+        table(&[
+            ("", |s| first(s).signed = sent(404, 404)),
+            ("uri.signed", |s| first(s).signed = sent(404, 401)),
+            ("uri.signed", |s| first(s).signed = sent(404, 403)),
+            ("uri.signed", |s| first(s).signed = sent(401, 401)),
+            ("uri.signed.", |s| first(s).signed = Some(Signed::Foreign("ed25519:x".to_owned()))),
+            ("uri.signed.", |s| first(s).signed = Some(Signed::Unproved)),
+        ]);
+    }
 }

@@ -8,8 +8,8 @@ use crate::check::catalogue::Code;
 use crate::check::finding::{Finding, Severity};
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::HttpAnswer;
-use crate::check::observe::requests::{AGENTS, Requests};
-use crate::check::observe::session::Reply;
+use crate::check::observe::requests::{AGENTS, Requests, same};
+use crate::check::observe::session::Replied;
 use crate::matrix::version::ServerVersion;
 
 pub(super) const RULES: &[Rule] = &[unsigned, method, host, http2, wall, cdn];
@@ -51,7 +51,7 @@ fn host(case: &Case<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for seen in case.seen.connections.iter().filter(|seen| has_version(seen)) {
         let Some(requests) = seen.requests() else { continue };
-        let wrong = |(host, reply): &(String, Reply)| {
+        let wrong = |(host, reply): &(String, Replied)| {
             let fine = reply.ok().is_some_and(|answer| version_ok(answer) || answer.status == 429);
             (!fine).then(|| (host.clone(), format!("Host: {host} is answered {}", describe(reply))))
         };
@@ -72,7 +72,9 @@ fn host(case: &Case<'_>) -> Vec<Finding> {
 fn http2(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedHttp2, |seen| {
         let requests = seen.requests().filter(|requests| requests.http2.spoken && has_version(seen))?;
-        let over_1 = [seen.version.answer.as_ref().ok(), requests.slash.as_ref().and_then(Reply::ok)];
+        // What is wrong with the slash over HTTP/1.1 already is no matter of HTTP/2.
+        let slash = requests.slash.as_ref().filter(|slash| same(requests.plain.as_ref(), Some(slash)));
+        let over_1 = [seen.version.answer.as_ref().ok(), slash.and_then(Replied::ok)];
         requests.http2.answers.iter().zip(over_1).find_map(|(over_2, over_1)| {
             let over_1 = over_1?;
             match over_2 {
@@ -119,7 +121,7 @@ fn refusals(seen: &Connection, requests: &Requests) -> Option<String> {
     if !has_version(seen) {
         return None;
     }
-    let blocked = |what: &str, reply: &Reply, homeserver: bool| {
+    let blocked = |what: &str, reply: &Replied, homeserver: bool| {
         let answer = reply.ok().filter(|answer| matches!(answer.status, 401 | 403 | 406 | 444 | 501 | 503))?;
         let from = answer.header("server").map(|server| format!(" from Server: {server}")).unwrap_or_default();
         (!homeserver).then(|| format!("{what} got {}{from}", answer.status))
@@ -160,4 +162,71 @@ fn cdn(case: &Case<'_>) -> Vec<Finding> {
         })
     });
     findings.into_iter().map(|finding| finding.at(Severity::Info)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::judge::tests::{JSON, answer, refusal, reply, table};
+    use crate::check::observe::Observation;
+    use crate::check::observe::tls::Trouble;
+
+    const HTML: &[(&str, &str)] = &[("content-type", "text/html"), ("server", "nginx")];
+
+    fn first(seen: &mut Observation) -> &mut Requests {
+        seen.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap()
+    }
+
+    #[test]
+    fn who_answers() {
+        table(&[
+            ("", |s| first(s).unsigned = Some(refusal(403, "M_FORBIDDEN"))),
+            ("fed.unsigned?", |s| first(s).unsigned = Some(refusal(404, "M_UNRECOGNIZED"))),
+            ("fed.unsigned?", |s| first(s).unsigned = Some(reply(answer(200, JSON, "{}")))),
+            ("fed.unsigned?", |s| first(s).unsigned = Some(reply(answer(401, JSON, "Unauthorized")))),
+            ("waf?", |s| first(s).unsigned = Some(reply(answer(401, HTML, "<h1>Login</h1>")))),
+            ("", |s| first(s).put = Some(refusal(404, "M_UNRECOGNIZED"))),
+            ("fed.405?", |s| first(s).put = Some(reply(answer(405, HTML, "")))),
+            ("fed.405?", |s| first(s).put = Some(reply(answer(200, JSON, r#"{"server":{}}"#)))),
+        ]);
+    }
+
+    #[test]
+    fn hosts_and_protocols() {
+        table(&[
+            ("fed.host", |s| first(s).hosts[0].1 = reply(answer(421, HTML, ""))),
+            ("fed.host?", |s| first(s).hosts[1].1 = reply(answer(404, HTML, ""))),
+            ("fed.host", |s| {
+                let trouble = Trouble::Exchange("connection closed".to_owned());
+                first(s).hosts[0].1 = Replied { answer: Err(trouble), first_try: None };
+            }),
+            ("", |s| first(s).hosts[0].1 = reply(answer(429, HTML, ""))),
+            ("fed.h2?", |s| first(s).http2.answers = vec![Err("reset".to_owned())]),
+            ("fed.h2?", |s| first(s).http2.answers[0] = Ok(answer(404, HTML, ""))),
+            ("fed.h2?", |s| first(s).http2.answers[1] = Ok(answer(404, JSON, r#"{"errcode":"M_UNRECOGNIZED"}"#))),
+            ("", |s| (first(s).http2.spoken, first(s).http2.answers) = (false, Vec::new())),
+            ("retry?", |s| {
+                first(s).plain.as_mut().unwrap().first_try = Some(Trouble::Exchange("connection closed".to_owned()));
+            }),
+        ]);
+    }
+
+    #[test]
+    fn walls() {
+        table(&[
+            ("waf", |s| first(s).agents[0] = reply(answer(403, HTML, ""))),
+            ("waf", |s| first(s).agents[1] = reply(answer(403, JSON, "{}"))),
+            ("waf", |s| first(s).put = Some(reply(answer(403, HTML, "")))),
+            // A homeserver's own word.
+            ("fed.405?", |s| first(s).put = Some(refusal(403, "M_FORBIDDEN"))),
+            ("waf", |s| {
+                let headers = &[("cf-mitigated", "challenge"), ("content-type", "text/html")];
+                first(s).unsigned = Some(reply(answer(403, headers, "")));
+            }),
+            ("waf.", |s| {
+                let headers = &[("content-type", "application/json"), ("cf-ray", "1-AMS"), ("server", "cloudflare")];
+                s.connections[0].version.answer = Ok(answer(200, headers, r#"{"server":{}}"#));
+            }),
+        ]);
+    }
 }

@@ -4,7 +4,7 @@ use super::announced::{Announced, Announcement, announce};
 use super::client_api::Homeserver;
 use super::exposure::{self, Exposure};
 use super::federation::Connection;
-use super::session::{Question, Reply, Session};
+use super::session::{Question, Replied, Session};
 use super::well_known::Url;
 use crate::check::network::Network;
 use crate::matrix::version::ServerVersion;
@@ -28,11 +28,11 @@ pub struct BrowserSeen {
     /// The base URL, without a slash at its end.
     pub base_url: String,
     /// `GET /_matrix/client/versions`.
-    pub versions: Option<Reply>,
+    pub versions: Option<Replied>,
     /// `OPTIONS` on the login endpoint, without a token.
-    pub preflight: Option<Reply>,
+    pub preflight: Option<Replied>,
     /// An error: `GET` of an account without a token.
-    pub error: Option<Reply>,
+    pub error: Option<Replied>,
     /// An upload of the software's default limit, announced.
     pub media: Option<Announced>,
     /// What should not be public, where this is no federation address too.

@@ -2,7 +2,7 @@
 //!
 //! Each question is a `GET` that changes nothing even where it is answered.
 
-use super::session::{Question, Reply, Session};
+use super::session::{Question, Replied, Session};
 use crate::check::network::Network;
 use crate::matrix::Host;
 use std::net::SocketAddr;
@@ -20,13 +20,13 @@ pub const MAS: &str = "/_synapse/mas/query_user?localpart=x";
 #[derive(Clone, Debug, Default)]
 pub struct Exposure {
     /// [`ADMIN`].
-    pub admin: Option<Reply>,
+    pub admin: Option<Replied>,
     /// [`METRICS`].
-    pub metrics: Option<Reply>,
+    pub metrics: Option<Replied>,
     /// [`REPLICATION`].
-    pub replication: Option<Reply>,
+    pub replication: Option<Replied>,
     /// [`MAS`].
-    pub mas: Option<Reply>,
+    pub mas: Option<Replied>,
 }
 
 /// Asks for all four over one connection.

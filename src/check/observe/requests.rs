@@ -6,7 +6,7 @@
 use super::announced::{Announced, Announcement, announce};
 use super::exposure::{self, Exposure};
 use super::http2::{self, Http2Seen};
-use super::session::{Question, Reply, Session};
+use super::session::{Question, Replied, Session};
 use super::signed::{self, Signed};
 use crate::check::discovery::{Plan, Target};
 use crate::check::network::Network;
@@ -52,27 +52,27 @@ pub const AGENTS: [(&str, &str); 2] = [("Synapse", "Synapse/1.157.1"), ("Go", "G
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
     /// A user's profile, unsigned: the homeserver refuses it.
-    pub unsigned: Option<Reply>,
+    pub unsigned: Option<Replied>,
     /// An event with an ordinary ID: what the next ones are compared with.
-    pub plain: Option<Reply>,
+    pub plain: Option<Replied>,
     /// With `%2F` in the ID.
-    pub slash: Option<Reply>,
+    pub slash: Option<Replied>,
     /// With all of [`CHARACTERS`] in the ID.
-    pub characters: Option<Reply>,
+    pub characters: Option<Replied>,
     /// With each alone, in their order; only asked where all together were answered otherwise.
-    pub each_character: Vec<Reply>,
+    pub each_character: Vec<Replied>,
     /// `version%3Fx`, which nobody knows, unless something decodes it to `version?x`.
-    pub decoded: Option<Reply>,
+    pub decoded: Option<Replied>,
     /// `v1//version`.
-    pub double_slash: Option<Reply>,
+    pub double_slash: Option<Replied>,
     /// `v1/x/../version`.
-    pub dot_segment: Option<Reply>,
+    pub dot_segment: Option<Replied>,
     /// `PUT` to the version endpoint.
-    pub put: Option<Reply>,
+    pub put: Option<Replied>,
     /// The version for other forms of the `Host` header: the header, and the answer.
-    pub hosts: Vec<(String, Reply)>,
+    pub hosts: Vec<(String, Replied)>,
     /// The version, asked for as each of [`AGENTS`].
-    pub agents: Vec<Reply>,
+    pub agents: Vec<Replied>,
     /// What should not be public.
     pub exposure: Exposure,
     /// With the server's own key.
@@ -87,7 +87,7 @@ pub struct Requests {
 
 impl Requests {
     /// Every reply over HTTP/1.1, with the path asked for.
-    pub fn replies(&self) -> impl Iterator<Item = (&'static str, &Reply)> {
+    pub fn replies(&self) -> impl Iterator<Item = (&'static str, &Replied)> {
         let single = [
             ("/_matrix/federation/v1/query/profile", &self.unsigned),
             (PLAIN, &self.plain),
@@ -179,8 +179,8 @@ async fn ask_all(network: &Network, place: &Place<'_>, keys: Option<&ServerKeys>
 }
 
 /// Whether two replies say the same: status and error code.
-pub(in crate::check) fn same(one: Option<&Reply>, other: Option<&Reply>) -> bool {
-    let said = |reply: Option<&Reply>| reply?.ok().map(|answer| (answer.status, answer.errcode()));
+pub(in crate::check) fn same(one: Option<&Replied>, other: Option<&Replied>) -> bool {
+    let said = |reply: Option<&Replied>| reply?.ok().map(|answer| (answer.status, answer.errcode()));
     said(one).is_some_and(|one| said(other) == Some(one))
 }
 

@@ -81,14 +81,14 @@ impl<'a> Question<'a> {
 
 /// What came of a question.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct Replied {
     /// The answer, its body cut off after 16 KiB, or what went wrong (the second time, if there was one).
     pub answer: Result<HttpAnswer, Trouble>,
     /// What went wrong the first time, if a second try followed.
     pub first_try: Option<Trouble>,
 }
 
-impl Reply {
+impl Replied {
     /// The answer, if there is one.
     pub fn ok(&self) -> Option<&HttpAnswer> {
         self.answer.as_ref().ok()
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
     }
 
     /// Asks. `None` where it was not asked: the server wants no more, or is not proved to be the one.
-    pub(super) async fn ask(&mut self, question: &Question<'_>) -> Option<Reply> {
+    pub(super) async fn ask(&mut self, question: &Question<'_>) -> Option<Replied> {
         if self.enough {
             return None;
         }
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
                 Err(Failed::Fresh(trouble)) => Err(trouble),
             };
             self.enough = answer.as_ref().is_ok_and(|answer| answer.status == ENOUGH);
-            return Some(Reply { answer, first_try });
+            return Some(Replied { answer, first_try });
         }
     }
 

@@ -4,7 +4,7 @@
 //! Homeservers verify their own signature with the key they hold. They are asked for events that do
 //! not exist.
 
-use super::session::{Question, Reply, Session};
+use super::session::{Question, Replied, Session};
 use crate::matrix::ServerName;
 use crate::matrix::keys::{ServerKeys, SigningKey};
 use http::header;
@@ -25,9 +25,9 @@ pub enum Signed {
     /// The answers.
     Sent {
         /// To a path that nothing could change.
-        plain: Reply,
+        plain: Replied,
         /// To [`SPECIAL`].
-        special: Reply,
+        special: Replied,
     },
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn look(
     Some(Signed::Sent { plain, special })
 }
 
-async fn ask(session: &mut Session<'_>, server: &ServerName, key: &SigningKey, path: &'static str) -> Option<Reply> {
+async fn ask(session: &mut Session<'_>, server: &ServerName, key: &SigningKey, path: &'static str) -> Option<Replied> {
     let name = server.as_str();
     let authorization = key.authorization((name, name), "GET", path).ok()?;
     let question = Question { confidential: true, ..Question::get(path) };
