@@ -34,8 +34,8 @@ impl Pins {
 
     /// What to keep after a check: `None` where it saw no keys of that server, or nothing new.
     pub fn after(before: Option<&Self>, report: &Report, now: Timestamp) -> Option<Self> {
-        let seen = report.connections.iter().filter_map(|connection| connection.keys.as_ref());
-        let seen = seen.filter(|keys| keys.server_name == report.server_name).next()?;
+        let mut seen = report.connections.iter().filter_map(|connection| connection.keys.as_ref());
+        let seen = seen.find(|keys| keys.server_name == report.server_name)?;
         let next = Self::next(before, seen, now);
         (before != Some(&next)).then_some(next)
     }

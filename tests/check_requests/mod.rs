@@ -124,6 +124,7 @@ fn check(roots: &Path, documents: SocketAddr, endpoint: SocketAddr, more: &[&str
 
 /// Everything in one test: a Synapse takes seconds to start.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, and each row is a proxy's configuration")]
 fn the_way_to_a_synapse() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // It calls nobody here, and wants a root all the same.
@@ -138,6 +139,7 @@ fn the_way_to_a_synapse() {
     let nginx = |server: &str| Outer::nginx(synapse.address(), server).check(&front, &signed);
     let haproxy = |frontend: &str| Outer::haproxy(synapse.address(), frontend).check(&front, &signed);
 
+    // Every case is looked at, as each takes a start of its own to look at again.
     let mut wrong = Vec::new();
     let mut case = |what: &str, found: Found, expected: &[&str], words: &[&str]| {
         let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
@@ -210,6 +212,18 @@ fn the_way_to_a_synapse() {
         &["answered 403", "OPTIONS is answered 405"],
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_key_file_that_is_none_is_told_without_its_content() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("signing.key");
+    fs::write(&file, "ed25519 a_1 c2VjcmV0c2VjcmV0\n").expect("a writable folder");
+    let output = command(["check", NAME, "--signing-key"]).arg(&file).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("lets others read this key") && said.contains("is not 32 bytes of base64"), "{said}");
+    assert!(!said.contains("c2VjcmV0"), "{said}");
 }
 
 /// What no proxy should let through, and Synapse's own limit on uploads: for nginx.

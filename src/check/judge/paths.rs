@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn signatures() {
         fn sent(plain: u16, special: u16) -> Option<Signed> {
-            let reply = |status| reply(answer(status, JSON, r#"{"errcode":"M_UNAUTHORIZED"}"#));
+            let reply = |status| Box::new(reply(answer(status, JSON, r#"{"errcode":"M_UNAUTHORIZED"}"#)));
             Some(Signed::Sent { plain: reply(plain), special: reply(special) })
         }
         table(&[

@@ -20,8 +20,11 @@ fn unsigned(case: &Case<'_>) -> Vec<Finding> {
         if refused(Some(reply)) || walled(seen).is_some() {
             return None;
         }
-        let answer = reply.ok().filter(|answer| answer.status != 429)?;
-        Some(format!("an unsigned profile query is answered {}", status(answer)))
+        match &reply.answer {
+            Ok(answer) if answer.status == 429 => None,
+            Ok(answer) => Some(format!("an unsigned profile query is answered {}", status(answer))),
+            Err(trouble) => Some(format!("an unsigned profile query: {trouble}")),
+        }
     })
 }
 
@@ -116,15 +119,23 @@ fn walled(seen: &Connection) -> Option<Wall> {
     refusals(seen, requests).or(mitigated).map(Wall::Refuses).or_else(page)
 }
 
+/// What rules in front answer to what they do not like; 444 is nginx's word in its log.
+const REFUSALS: [u16; 6] = [401, 403, 406, 444, 501, 503];
+
 /// What is refused as a PUT or to a peer's agent, and not to this program.
 fn refusals(seen: &Connection, requests: &Requests) -> Option<String> {
     if !has_version(seen) {
         return None;
     }
-    let blocked = |what: &str, reply: &Replied, homeserver: bool| {
-        let answer = reply.ok().filter(|answer| matches!(answer.status, 401 | 403 | 406 | 444 | 501 | 503))?;
-        let from = answer.header("server").map(|server| format!(" from Server: {server}")).unwrap_or_default();
-        (!homeserver).then(|| format!("{what} got {}{from}", answer.status))
+    // Where nothing is answered, it is not for the method or the agent.
+    let answers = requests.unsigned.as_ref().is_some_and(|reply| reply.answer.is_ok());
+    let blocked = |what: &str, reply: &Replied, homeserver: bool| match &reply.answer {
+        Ok(answer) if !homeserver && REFUSALS.contains(&answer.status) => {
+            let from = answer.header("server").map(|server| format!(" from Server: {server}")).unwrap_or_default();
+            Some(format!("{what} got {}{from}", answer.status))
+        }
+        Err(trouble) if answers => Some(format!("{what} got no answer ({trouble})")),
+        _ => None,
     };
     let agents = AGENTS.iter().zip(&requests.agents).filter_map(|((name, agent), reply)| {
         blocked(&format!("a peer that runs {name} (User-Agent: {agent})"), reply, false)
@@ -177,6 +188,10 @@ mod tests {
         seen.connections[0].more.as_mut().unwrap().requests.as_mut().unwrap()
     }
 
+    fn broken() -> Replied {
+        Replied { answer: Err(Trouble::Exchange("connection closed".to_owned())), first_try: None }
+    }
+
     #[test]
     fn who_answers() {
         table(&[
@@ -196,10 +211,7 @@ mod tests {
         table(&[
             ("fed.host", |s| first(s).hosts[0].1 = reply(answer(421, HTML, ""))),
             ("fed.host?", |s| first(s).hosts[1].1 = reply(answer(404, HTML, ""))),
-            ("fed.host", |s| {
-                let trouble = Trouble::Exchange("connection closed".to_owned());
-                first(s).hosts[0].1 = Replied { answer: Err(trouble), first_try: None };
-            }),
+            ("fed.host", |s| first(s).hosts[0].1 = broken()),
             ("", |s| first(s).hosts[0].1 = reply(answer(429, HTML, ""))),
             ("fed.h2?", |s| first(s).http2.answers = vec![Err("reset".to_owned())]),
             ("fed.h2?", |s| first(s).http2.answers[0] = Ok(answer(404, HTML, ""))),
@@ -217,6 +229,9 @@ mod tests {
             ("waf", |s| first(s).agents[0] = reply(answer(403, HTML, ""))),
             ("waf", |s| first(s).agents[1] = reply(answer(403, JSON, "{}"))),
             ("waf", |s| first(s).put = Some(reply(answer(403, HTML, "")))),
+            ("waf", |s| first(s).put = Some(broken())),
+            // Nothing is answered at all: not the method's fault.
+            ("fed.unsigned?", |s| (first(s).unsigned, first(s).put) = (Some(broken()), Some(broken()))),
             // A homeserver's own word.
             ("fed.405?", |s| first(s).put = Some(refusal(403, "M_FORBIDDEN"))),
             ("waf", |s| {

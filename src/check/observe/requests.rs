@@ -190,7 +190,7 @@ fn other_hosts(header: &str, name: &Host, port: u16) -> Vec<String> {
     let with_port = format!("{bare}:{port}");
     let mut hosts = Vec::new();
     if header != bare {
-        hosts.push(bare.clone());
+        hosts.push(bare);
     }
     // Over SRV the target's port belongs to the target, and is never part of the header.
     if header != with_port && port == DEFAULT_FEDERATION_PORT {

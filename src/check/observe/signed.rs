@@ -25,9 +25,9 @@ pub enum Signed {
     /// The answers.
     Sent {
         /// To a path that nothing could change.
-        plain: Replied,
+        plain: Box<Replied>,
         /// To [`SPECIAL`].
-        special: Replied,
+        special: Box<Replied>,
     },
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn look(
         return (!session.enough).then_some(Signed::Unproved);
     };
     let special = ask(session, server, key, SPECIAL).await?;
-    Some(Signed::Sent { plain, special })
+    Some(Signed::Sent { plain: Box::new(plain), special: Box::new(special) })
 }
 
 async fn ask(session: &mut Session<'_>, server: &ServerName, key: &SigningKey, path: &'static str) -> Option<Replied> {
