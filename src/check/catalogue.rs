@@ -264,7 +264,7 @@ catalogue! {
         "turn path cleaning off: nginx nothing after the port in proxy_pass, HAProxy no `normalize-uri path-strip-dotdot`"
     UriSigned "uri.signed" Fail
         "A request signed with the server's own key must verify when it arrives; otherwise something alters its path or its Authorization header."
-        "forward the bytes as they come: nginx `proxy_pass http://127.0.0.1:8008;` with nothing after the port, Apache `nocanon`, no rewrites of path or Authorization; give the key file that the homeserver uses (signing_key_path)"
+        "forward the bytes as they come: nginx `proxy_pass http://127.0.0.1:8008;` with nothing after the port, Apache `nocanon`, no rewrites of path or Authorization"
 
     BodyLimit "body.limit" Fail
         "Peers send transactions of up to 12.5 MiB (13,107,200 bytes)."
@@ -312,6 +312,9 @@ catalogue! {
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"
+    CheckSigningKey "check.signing_key" Info
+        "The signing key given is used only where the server publishes it and its certificate verifies."
+        "give the file of signing_key_path in the homeserver.yaml of {server}; where the certificate is at fault, mend that first, or give its root by --ca-file"
     CheckRoots "check.roots" Warn
         "This machine has no trust roots, so no certificate could be verified."
         "install them (`apt install ca-certificates`), or give a file by --ca-file"

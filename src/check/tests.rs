@@ -57,6 +57,8 @@ struct Homeserver {
     client: (u16, String),
     support: (u16, String),
     cors: bool,
+    /// Requests for these paths are never answered.
+    mute: fn(&str) -> bool,
     /// It speaks the HTTP/2 that it offers.
     http2: bool,
     /// So many connections are dropped before the handshake.
@@ -80,6 +82,7 @@ impl Homeserver {
             client: (200, json!({ "m.homeserver": { "base_url": format!("https://{NAME}") } }).to_string()),
             support: (200, json!({ "support_page": "https://hs.test/help" }).to_string()),
             cors: true,
+            mute: |_| false,
             http2: true,
             flaky: 0,
             versions: rustls::ALL_VERSIONS,
@@ -138,6 +141,7 @@ impl Homeserver {
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(move |request: Request<Incoming>| {
+                        let mute = (server.mute)(request.uri().path());
                         let (status, body) = server.answer(request.method(), request.uri().path());
                         let mut response =
                             Response::builder().status(status).header("content-type", "application/json");
@@ -153,7 +157,12 @@ impl Homeserver {
                         // hyper's own Date would be the machine's, not the test's.
                         let response = response.header("date", "Wed, 21 Jan 2026 12:53:20 GMT");
                         let response = response.body(Full::new(Bytes::from(body)));
-                        async move { response }
+                        async move {
+                            if mute {
+                                std::future::pending::<()>().await;
+                            }
+                            response
+                        }
                     });
                     let spoken = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let stream = TokioIo::new(stream);
@@ -399,6 +408,22 @@ async fn http2_that_is_offered_must_be_spoken() {
     let server = Homeserver { http2: false, ..Homeserver::healthy(&root) };
     let report = run(server, Some(&root)).await;
     assert_eq!((above_info(&report), report.verdict), (vec!["fed.h2"], Verdict::Degraded), "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn requests_that_are_never_answered_cost_a_part_of_the_time() {
+    let root = root();
+    let mute = |path: &str| path.starts_with("/_matrix/federation/v1/event/");
+    let mut tasks = JoinSet::new();
+    let address = Homeserver { mute, ..Homeserver::healthy(&root) }.start(&mut tasks).await;
+    let limits = Limits { total: Duration::from_secs(3), ..Limits::default() };
+    let started = Instant::now();
+    let report = check(NAME, &network(address, Some(&root)).with_limits(limits)).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // What was answered counts all the same.
+    assert_eq!((above_info(&report), report.verdict), (vec!["check.cut"], Verdict::Degraded), "{:#?}", report.findings);
+    assert!(report.findings[0].detail.contains(&format!("some requests to {address}")), "{:#?}", report.findings);
+    assert!(report.connections[0].keys.is_some());
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ fn the_way_to_a_synapse() {
         "nginx without any limits of its own",
         nginx("location / { proxy_pass http://UPSTREAM; }"),
         &["body.limit", "body.media", "expose.admin"],
-        &["12.5 MiB are refused with 413 by nginx", "50 MiB are refused with 413"],
+        &["12.5 MiB is refused with 413 by nginx", "50 MiB is refused with 413"],
     );
     case(
         "rules against what peers do, and a header of its own",

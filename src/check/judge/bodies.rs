@@ -16,7 +16,7 @@ fn too_large(announced: &Announced) -> Option<String> {
     let mib = announced.length / (512 * 1024);
     let size = if mib.is_multiple_of(2) { format!("{} MiB", mib / 2) } else { format!("{}.5 MiB", mib / 2) };
     let from = announced.server.as_ref().map(|server| format!(" by {server}")).unwrap_or_default();
-    Some(format!("{size} are refused with 413{from}"))
+    Some(format!("{size} is refused with 413{from}"))
 }
 
 fn transaction(case: &Case<'_>) -> Vec<Finding> {

@@ -8,7 +8,7 @@
 use super::connection::each;
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::Finding;
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::HttpAnswer;
 use crate::check::observe::requests::{CHARACTERS, Requests, same};
@@ -17,7 +17,7 @@ use crate::check::observe::signed::Signed;
 use crate::matrix::version::ServerVersion;
 use serde_json::Value;
 
-pub(super) const RULES: &[Rule] = &[slash, characters, double_slash, dot_segment, signed];
+pub(super) const RULES: &[Rule] = &[slash, characters, double_slash, dot_segment, signed, untried];
 
 /// Whether a refusal is a homeserver's: a JSON object, and a status for what is not allowed.
 pub(super) fn refused(reply: Option<&Replied>) -> bool {
@@ -109,7 +109,7 @@ fn dot_segment(case: &Case<'_>) -> Vec<Finding> {
 
 fn signed(case: &Case<'_>) -> Vec<Finding> {
     let rejected = |reply: &Replied| reply.ok().is_some_and(|answer| matches!(answer.status, 401 | 403));
-    let mut findings = each(case, Code::UriSigned, |seen| match seen.requests()?.signed.as_ref()? {
+    each(case, Code::UriSigned, |seen| match seen.requests()?.signed.as_ref()? {
         Signed::Sent { plain, special } if rejected(special) && !rejected(plain) => Some(format!(
             "a signed request with %24 %21 %40 %3A in its path is answered {}, one without them {}: the path is altered",
             describe(special),
@@ -120,15 +120,16 @@ fn signed(case: &Case<'_>) -> Vec<Finding> {
             describe(plain)
         )),
         Signed::Sent { .. } | Signed::Foreign(_) | Signed::Unproved => None,
-    });
-    // Not the server's fault: it was not tried.
-    let untried = each(case, Code::UriSigned, |seen| match seen.requests()?.signed.as_ref()? {
-        Signed::Foreign(id) => Some(format!("not tried: the server publishes no key {id} with that public half")),
-        Signed::Unproved => Some("not tried: the server's certificate did not verify".to_owned()),
+    })
+}
+
+/// The signature was not tried, which is not the server's fault.
+fn untried(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::CheckSigningKey, |seen| match seen.requests()?.signed.as_ref()? {
+        Signed::Foreign(id) => Some(format!("not used: the server publishes no key {id} with that public half")),
+        Signed::Unproved => Some("not used: the server's certificate did not verify".to_owned()),
         Signed::Sent { .. } => None,
-    });
-    findings.extend(untried.into_iter().map(|finding| finding.at(Severity::Info)));
-    findings
+    })
 }
 
 #[cfg(test)]
@@ -226,8 +227,8 @@ mod tests {
             ("uri.signed", |s| first(s).signed = sent(404, 401)),
             ("uri.signed", |s| first(s).signed = sent(404, 403)),
             ("uri.signed", |s| first(s).signed = sent(401, 401)),
-            ("uri.signed.", |s| first(s).signed = Some(Signed::Foreign("ed25519:x".to_owned()))),
-            ("uri.signed.", |s| first(s).signed = Some(Signed::Unproved)),
+            ("check.signing_key.", |s| first(s).signed = Some(Signed::Foreign("ed25519:x".to_owned()))),
+            ("check.signing_key.", |s| first(s).signed = Some(Signed::Unproved)),
         ]);
     }
 }

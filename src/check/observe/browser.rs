@@ -11,11 +11,7 @@ use crate::matrix::version::ServerVersion;
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{Method, header};
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::time::timeout;
-
-/// All of it. What is not asked by then is left out.
-const BUDGET: Duration = Duration::from_secs(10);
 
 /// A page that no homeserver is configured for: clients come from anywhere.
 const PAGE: &str = "https://vestibule.invalid";
@@ -99,8 +95,8 @@ pub(super) async fn look(network: &Network, place: &Place, connections: &[Connec
         }
     };
     let uploading = async { *media = Some(announce(network, &announcement).await) };
-    // What was not asked in time stays unasked.
-    let _ = timeout(BUDGET, async { tokio::join!(questions, uploading) }).await;
+    // A third of all time: what is not asked by then stays unasked.
+    let _ = timeout(network.limits.total / 3, async { tokio::join!(questions, uploading) }).await;
     seen
 }
 
