@@ -35,9 +35,11 @@ needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
 needs pebble pebble
-# In Debian these two are services as well, which begin to run as soon as they are installed.
+# In Debian these four are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
 needs certbot certbot
+needs nginx-light nginx
+needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
@@ -51,10 +53,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes) # In Debian they are services too, which begin to run as soon as they are installed.
-            needs nginx-light nginx
-            needs haproxy haproxy
-            ;;
+        probes) ;; # the proxies to compare with are among those above
         fuzz) needs g++ g++ ;; # compiles libFuzzer
         *) die "unknown group: $group; known: probes fuzz" ;;
     esac
