@@ -24,6 +24,7 @@ mod admin;
 mod architecture;
 mod certificates;
 mod check_names;
+mod check_requests;
 mod check_tls;
 mod cli;
 mod contract;

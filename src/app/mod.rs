@@ -128,6 +128,7 @@ pub enum Ended {
 pub struct App {
     config: Arc<Config>,
     clock: Clock,
+    store: Store,
     listeners: Arc<Vec<Listener>>,
     admin: Option<AdminSocket>,
     shared: Arc<Shared>,
@@ -164,9 +165,10 @@ impl App {
         };
         let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
-        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
+        let expiry =
+            Expiry::new(&config, certificates.published(), store.clone(), clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);
-        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, status })
+        Ok(Self { config, clock, store, listeners, admin, shared, certificates, expiry, unit_status, status })
     }
 
     /// The bound sockets.
@@ -189,7 +191,8 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
         let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
-        let self_check = async move { self_check::run(&config, &published, &network, &status).await };
+        let store = self.store.clone();
+        let self_check = async move { self_check::run(&config, &published, &store, &network, &status).await };
         self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 

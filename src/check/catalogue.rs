@@ -282,12 +282,82 @@ catalogue! {
     FedKeysSoon "fed.keys.soon" Warn
         "Keys should be valid for at least another hour when they are handed out."
         "raise key_refresh_interval in the homeserver"
+    FedKeysFar "fed.keys.far" Info
+        "Peers use keys for at most seven days, whatever valid_until_ts says."
+        "nothing has to be done; key_refresh_interval in homeserver.yaml sets it, for instance `key_refresh_interval: 1d`"
+    FedKeysOld "fed.keys.old" Warn
+        "Each retired key needs its expired_ts, or peers cannot tell which old events it may have signed."
+        "give the key its date in milliseconds in homeserver.yaml: `old_signing_keys: {\"KEY_ID\": {key: \"PUBLIC\", expired_ts: 1700000000000}}`"
+    FedKeysPinned "fed.keys.pinned" Warn
+        "A server keeps its signing key; with another one, peers refuse what it signed before and may refuse the server."
+        "put the old signing key file back (signing_key_path in homeserver.yaml) and restart; after a wanted change list the old key in old_signing_keys"
     FedKeysSame "fed.keys.same" Fail
         "All addresses must publish the same keys."
         "find the address that belongs to another server and remove it from the DNS of {host}"
     FedNotFound "fed.404" Warn
         "Endpoints nobody knows are answered 404 with M_UNRECOGNIZED, by the homeserver and not by a page in front of it."
         "forward all of /_matrix/ and leave errors to the homeserver"
+    FedMethod "fed.405" Warn
+        "A known endpoint with another method is answered 405 with M_UNRECOGNIZED, by the homeserver and not by a rule in front of it."
+        "forward every method below /_matrix/: remove limit_except, `if ($request_method …)` and <Limit> from the proxy on {subject}"
+    FedUnsigned "fed.unsigned" Warn
+        "Requests without a signature are refused by the homeserver itself: 401 or 403, in JSON."
+        "forward /_matrix/federation/ to the homeserver without logins, rewrites or error pages of the proxy; see what answers with `curl -ik --connect-to ::{subject} 'https://{host}/_matrix/federation/v1/query/profile?user_id=%40x%3A{server}'`"
+    FedHost "fed.host" Fail
+        "Peers write the Host header with the port or without it; virtual hosts must ignore port and letter case."
+        "match the name alone: nginx `server_name {host};`, Apache `ServerName {host}` without a port, HAProxy `acl matrix hdr(host),field(1,:),lower -m str {host}`"
+    FedHttp2 "fed.h2" Warn
+        "Where HTTP/2 is offered, it must lead to the same answers as HTTP/1.1."
+        "send both protocols to the same backend, or stop offering HTTP/2: nginx `http2 off;`, HAProxy `alpn http/1.1`"
+
+    UriEncSlash "uri.encslash" Fail
+        "An encoded slash must stay encoded: room, event and key IDs contain slashes, and signatures cover the path as it was sent."
+        "nginx: `proxy_pass http://127.0.0.1:8008;` with nothing after the port; Apache: `AllowEncodedSlashes NoDecode` and `ProxyPass /_matrix http://127.0.0.1:8008/_matrix nocanon`; Traefik: `encodedCharacters.allowEncodedSlash: true` at the entry point"
+    UriChars "uri.chars" Fail
+        "Encoded # ; % ? and \\ must reach the homeserver as they were sent."
+        "nginx: nothing after the port in `proxy_pass http://127.0.0.1:8008;`; Apache: `nocanon`; Traefik 3.6.4 or newer: allowEncodedHash, allowEncodedSemicolon, allowEncodedPercent, allowEncodedQuestionMark and allowEncodedBackSlash under `encodedCharacters` at the entry point; WAF: exempt /_matrix/"
+    UriDblSlash "uri.dblslash" Warn
+        "Two slashes must not become one: the homeserver verifies a signature over the path as it was sent."
+        "turn path cleaning off: nginx `merge_slashes off;` and nothing after the port in proxy_pass, Apache `MergeSlashes Off`, HAProxy no `normalize-uri path-merge-slashes`"
+    UriDotSeg "uri.dotseg" Warn
+        "Dot segments must not be resolved: the homeserver verifies a signature over the path as it was sent."
+        "turn path cleaning off: nginx nothing after the port in proxy_pass, HAProxy no `normalize-uri path-strip-dotdot`"
+    UriSigned "uri.signed" Fail
+        "A request signed with the server's own key must verify when it arrives; otherwise something alters its path or its Authorization header."
+        "forward the bytes as they come: nginx `proxy_pass http://127.0.0.1:8008;` with nothing after the port, Apache `nocanon`, no rewrites of path or Authorization"
+
+    BodyLimit "body.limit" Fail
+        "Peers send transactions of up to 12.5 MiB (13,107,200 bytes)."
+        "raise the limit of what stands in front of {subject}: nginx `client_max_body_size 50m;`, Apache `LimitRequestBody 52428800`, vestibule `limits.max_body = \"none\"`"
+    BodyMedia "body.media" Warn
+        "Uploads up to the homeserver's own limit should get through to it."
+        "give what stands in front the homeserver's max_upload_size: nginx `client_max_body_size 50m;`, Apache `LimitRequestBody 52428800`"
+
+    CorsCs "cors.cs" Warn
+        "Browsers only read answers of the client API, errors too, with Access-Control-Allow-Origin: *."
+        "leave the homeserver's header alone, or add it to errors too: nginx `add_header Access-Control-Allow-Origin * always;`"
+    CorsPreflight "cors.preflight" Warn
+        "OPTIONS is answered 2xx without a token, and allows every origin, PUT and DELETE, and the headers Authorization and Content-Type."
+        "forward OPTIONS to the homeserver like every other method: no login and no `limit_except` before it"
+    CorsDup "cors.dup" Warn
+        "Browsers refuse Access-Control-Allow-Origin sent twice."
+        "let only the homeserver send it: remove `add_header Access-Control-Allow-Origin` (nginx) or `Header set Access-Control-Allow-Origin` (Apache) for /_matrix/"
+
+    ExposeAdmin "expose.admin" Warn
+        "The admin API is not for the internet: a stolen admin token would be enough to take everything."
+        "refuse it in front: nginx `location /_synapse/admin { return 403; }`; vestibule does so unless `limits.admin_allow` names a network"
+    ExposeMetrics "expose.metrics" Fail
+        "Metrics tell everybody about users, rooms and peers."
+        "refuse it in front: nginx `location /_synapse/metrics { return 403; }`, or take `metrics` out of the public listener's resources"
+    ExposeReplication "expose.replication" Fail
+        "Who reaches the replication endpoints can act as the homeserver's own workers."
+        "refuse it in front: nginx `location /_synapse/replication { return 403; }`; set `worker_replication_secret`, and give replication a listener of its own on 127.0.0.1"
+    ExposeMas "expose.mas" Warn
+        "Only the authentication service talks to these endpoints; a secret is all that guards them."
+        "refuse it in front: nginx `location /_synapse/mas { return 403; }`, and let the authentication service use the homeserver's own address"
+    Waf "waf" Warn
+        "Federation is programs that talk to each other: a firewall, a bot rule or a challenge page before /_matrix/ shuts them out."
+        "exempt /_matrix/* and /.well-known/matrix/* from WAF, bot and challenge rules on {subject} (Cloudflare: a skip rule for these paths, or DNS only)"
 
     Retry "retry" Warn
         "Something only worked at the second try."
@@ -308,6 +378,9 @@ catalogue! {
     CheckFamily "check.family" Info
         "This machine cannot reach some of the addresses, so they were not looked at."
         "run the check from a machine that has a route to them"
+    CheckSigningKey "check.signing_key" Info
+        "The signing key given is used only where the server publishes it and its certificate verifies."
+        "give the file of signing_key_path in the homeserver.yaml of {server}; where the certificate is at fault, mend that first, or give its root by --ca-file"
     CheckRoots "check.roots" Info
         "This machine has no trust roots, so certificates were held against Mozilla's list alone."
         "install them (`apt install ca-certificates`), or give a file by --ca-file"

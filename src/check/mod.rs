@@ -16,6 +16,7 @@ mod judge;
 mod lifetime;
 pub mod network;
 pub mod observe;
+pub mod pins;
 pub mod progress;
 pub mod render;
 pub mod report;
@@ -25,6 +26,7 @@ pub use catalogue::Code;
 pub use finding::{Finding, Severity};
 pub use guard::Guard;
 pub use network::{Limits, Network, Override};
+pub use pins::Pins;
 pub use progress::Progress;
 pub use report::{Report, Verdict};
 
@@ -47,11 +49,16 @@ pub struct Examined {
 /// Checks the server `name`. Never fails: what goes wrong is in the report. Ends within the total
 /// limit of `network`; what was seen until then counts, and a finding says what is missing.
 pub async fn check(name: &str, network: &Network) -> Report {
-    examine(name, network).await.report
+    check_again(name, network, None).await
+}
+
+/// The same for a server that was checked before: `pinned` are the keys that it published then.
+pub async fn check_again(name: &str, network: &Network, pinned: Option<&Pins>) -> Report {
+    examine(name, network, pinned).await.report
 }
 
 /// The same, with the facts.
-pub async fn examine(name: &str, network: &Network) -> Examined {
+pub async fn examine(name: &str, network: &Network, pinned: Option<&Pins>) -> Examined {
     let started = Instant::now();
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
@@ -67,6 +74,7 @@ pub async fn examine(name: &str, network: &Network) -> Examined {
                 name_server: network.resolver.has_name_server(),
                 system_roots: network.roots.has_system(),
                 now: network.clock.now(),
+                pinned,
                 seen: &seen,
             })
         }

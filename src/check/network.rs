@@ -4,9 +4,10 @@ use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
 use super::guard::{Fence, Guard};
 use super::progress::Progress;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::dns::Resolver;
 use crate::matrix::Host;
+use crate::matrix::keys::SigningKey;
 use crate::net::roots::{self, BadRoots};
 use rustls::RootCertStore;
 use std::str::FromStr;
@@ -25,6 +26,8 @@ pub struct Network {
     pub(super) fence: Fence,
     pub(super) clock: Clock,
     pub(super) progress: Progress,
+    /// The signing keys of the server to be checked, where its operator gave them.
+    pub(super) signing_key: Option<Arc<[SigningKey]>>,
 }
 
 /// How long things may take.
@@ -65,6 +68,7 @@ impl Network {
             fence: Fence::default(),
             clock,
             progress: Progress::default(),
+            signing_key: None,
         }
     }
 
@@ -103,6 +107,17 @@ impl Network {
     /// Tells `progress` what is being waited for.
     pub fn with_progress(self, progress: Progress) -> Self {
         Self { progress, ..self }
+    }
+
+    /// Signs some questions with these keys of the server that is checked. They are used only where
+    /// the server publishes one of them, and over connections whose certificate verified.
+    pub fn with_signing_keys(self, keys: Vec<SigningKey>) -> Self {
+        Self { signing_key: Some(keys.into()), ..self }
+    }
+
+    /// Now, by the clock handed in.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Whose certificates are expected.

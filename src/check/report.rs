@@ -165,6 +165,8 @@ pub struct KeysView {
     pub valid_until_ts: i64,
     /// Id to key.
     pub verify_keys: BTreeMap<String, String>,
+    /// Retired keys: id to when they were, in milliseconds since the epoch.
+    pub old_verify_keys: BTreeMap<String, Option<i64>>,
 }
 
 impl Report {
@@ -254,6 +256,7 @@ fn connection_view(seen: &Connection) -> ConnectionView {
             server_name: keys.server_name,
             valid_until_ts: keys.valid_until_ts,
             verify_keys: keys.verify_keys,
+            old_verify_keys: keys.old_verify_keys,
         }),
     }
 }

@@ -15,7 +15,11 @@ use crate::check::{Examined, examine};
 use crate::clock::Clock;
 use crate::config::{Config, Issuer, Log, LogFormat};
 use crate::dns::Resolver;
+use crate::matrix::keys::SigningKey;
+use crate::matrix::signing_key_file;
 use crate::telemetry::log::{self, Chain};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 /// Could not tell.
 const UNKNOWN: u8 = 2;
@@ -64,7 +68,7 @@ async fn look_at(names: &[String], network: Network, format: Format) -> Vec<Repo
     let mut reports = Vec::new();
     for name in names {
         // Boxed: it holds the buffers of several connections.
-        let looking = Box::pin(examine(name, &network));
+        let looking = Box::pin(examine(name, &network, None));
         let examined = match width {
             Some(width) => watch(looking, name, &progress, width).await,
             None => looking.await,
@@ -118,11 +122,32 @@ fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<Str
         let pem = std::fs::read(path).map_err(|failed| wrong(failed.to_string()))?;
         network = network.with_ca_pem(&pem).map_err(|failed| wrong(failed.to_string()))?;
     }
+    if let Some(path) = &arguments.signing_key {
+        if names.len() != 1 {
+            return Err(vec![
+                "--signing-key: a key belongs to one server; name it: vestibule check example.com".to_owned(),
+            ]);
+        }
+        network = network.with_signing_keys(signing_keys(path)?);
+    }
     for text in &arguments.connect_to {
         let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
         network = network.with_override(replacement);
     }
     Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+}
+
+/// The keys in a homeserver's key file. Nothing of it is ever printed.
+fn signing_keys(path: &Path) -> Result<Vec<SigningKey>, Vec<String>> {
+    let wrong = |reason: String| {
+        vec![format!("--signing-key {}: {reason}; name the file of signing_key_path (homeserver.yaml)", path.display())]
+    };
+    let text = std::fs::read_to_string(path).map_err(|failed| wrong(failed.to_string()))?;
+    let mode = path.metadata().map_or(0, |data| data.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        error(&format!("{}: mode {mode:o} lets others read this key: `chmod 600 {}`", path.display(), path.display()));
+    }
+    signing_key_file::read(&text).map_err(|failed| wrong(failed.to_string()))
 }
 
 /// The configured servers, seen with the configured network and the internal CA's root.

@@ -33,7 +33,17 @@ pub(super) fn homeserver() -> Origin {
     Origin::start(move |talk| {
         loop {
             let request = talk.request()?;
-            let (status, body) = match request.target() {
+            let refused = || ("401 Unauthorized", r#"{"errcode":"M_UNAUTHORIZED","error":"?"}"#.to_owned());
+            let target = request.target();
+            let path = target.split('?').next().unwrap_or(target);
+            let event = path.strip_prefix("/_matrix/federation/v1/event/");
+            let (status, body) = match path {
+                _ if request.head.starts_with("OPTIONS ") => ("200 OK", String::new()),
+                _ if !request.head.starts_with("GET ") => {
+                    ("405 Method Not Allowed", r#"{"errcode":"M_UNRECOGNIZED","error":"?"}"#.to_owned())
+                }
+                "/_matrix/federation/v1/query/profile" => refused(),
+                _ if event.is_some_and(|event| !event.contains('/')) => refused(),
                 "/_matrix/federation/v1/version" => {
                     ("200 OK", r#"{"server":{"name":"stub","version":"1"}}"#.to_owned())
                 }
@@ -43,7 +53,8 @@ pub(super) fn homeserver() -> Origin {
             };
             talk.send(format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nAccess-Control-Allow-Origin: *\r\n\
-                 Content-Length: {}\r\n\r\n{body}",
+                 Access-Control-Allow-Methods: GET, PUT, DELETE\r\n\
+                 Access-Control-Allow-Headers: Authorization, Content-Type\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             ))?;
         }

@@ -56,7 +56,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes) ;; # compares with what all tests need
+        probes) ;; # the proxies to compare with are among those above
         fuzz) needs g++ g++ ;; # compiles libFuzzer
         *) die "unknown group: $group; known: probes fuzz" ;;
     esac

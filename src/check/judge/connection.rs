@@ -9,7 +9,6 @@ use crate::check::observe::federation::Connection;
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::Trouble;
 use crate::matrix::version::ServerVersion;
-use serde_json::Value;
 
 pub(super) const RULES: &[Rule] = &[connect, version, not_found, retry, skew];
 
@@ -24,7 +23,7 @@ pub(super) fn each(case: &Case<'_>, code: Code, detail: impl Fn(&Connection) -> 
 
 fn at(case: &Case<'_>, code: Code, connection: &Connection, detail: String) -> Finding {
     // The `Host` header is also what stands in the URL that curl has to be given.
-    let http = matches!(code, Code::FedVersion | Code::FedKeys);
+    let http = matches!(code, Code::FedVersion | Code::FedKeys | Code::FedUnsigned);
     let plan = case.seen.plan.as_ref();
     let host = plan.map(|plan| if http { plan.host_header.clone() } else { plan.certificate_name.to_string() });
     case.finding(code, connection.address, detail).for_host(host.unwrap_or_default())
@@ -57,7 +56,7 @@ pub(super) fn not_json(answer: &HttpAnswer) -> Option<String> {
         return Some(format!(
             "status {}{}",
             answer.status,
-            errcode(answer).map(|c| format!(" {c}")).unwrap_or_default()
+            answer.errcode().map(|c| format!(" {c}")).unwrap_or_default()
         ));
     }
     match answer.media_type() {
@@ -65,11 +64,6 @@ pub(super) fn not_json(answer: &HttpAnswer) -> Option<String> {
         Some(kind) => Some(format!("sent as {kind}, not application/json")),
         None => Some("sent without a Content-Type".to_owned()),
     }
-}
-
-fn errcode(answer: &HttpAnswer) -> Option<String> {
-    let value: Value = serde_json::from_slice(&answer.body).ok()?;
-    value.get("errcode")?.as_str().map(str::to_owned)
 }
 
 fn version(case: &Case<'_>) -> Vec<Finding> {
@@ -85,7 +79,7 @@ fn version(case: &Case<'_>) -> Vec<Finding> {
 fn not_found(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedNotFound, |seen| {
         let answer = seen.more.as_ref()?.unknown.answer.as_ref().ok()?;
-        let code = errcode(answer);
+        let code = answer.errcode();
         if answer.status == 404 && code.as_deref() == Some("M_UNRECOGNIZED") {
             return None;
         }
@@ -100,6 +94,11 @@ fn retry(case: &Case<'_>) -> Vec<Finding> {
         let (path, trouble) = shaky.find_map(|(path, fetched)| Some((path, fetched.first_try.as_ref()?)))?;
         Some(format!("{path}: the first try failed: {trouble}"))
     });
+    findings.extend(each(case, Code::Retry, |seen| {
+        let mut shaky = seen.requests()?.replies().filter(|(_, reply)| reply.answer.is_ok());
+        let (path, trouble) = shaky.find_map(|(path, reply)| Some((path, reply.first_try.as_ref()?)))?;
+        Some(format!("{path}: the first try failed: {trouble}"))
+    }));
     for visit in &case.seen.well_known {
         let shaky = visit.hops.iter().filter(|hop| hop.fetched.answer.is_ok());
         let mut shaky = shaky.filter_map(|hop| Some((hop, hop.fetched.first_try.as_ref()?)));

@@ -73,6 +73,10 @@ fn cut(case: &Case<'_>) -> Vec<Finding> {
     let mut left = case.seen.pending.clone();
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
     left.extend(case.seen.around.pending.iter().map(ToString::to_string));
+    let unfinished = case.seen.connections.iter().filter(|seen| seen.requests().is_some_and(|seen| !seen.finished));
+    left.extend(
+        unfinished.map(|seen| format!("some requests to {}, which answers slowly or wants fewer", seen.address)),
+    );
     if left.is_empty() {
         return Vec::new();
     }

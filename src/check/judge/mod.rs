@@ -2,17 +2,22 @@
 //! them by subject, in the order in which a person would look.
 
 mod around;
+mod bodies;
 mod browser;
 mod caa;
 mod certificate;
 mod client;
 mod connection;
 mod contact;
+mod cors;
 mod dns;
+mod exposure;
 mod keys;
 mod login;
 mod machine;
 mod name;
+mod paths;
+mod requests;
 mod rtc;
 mod tls;
 mod well_known;
@@ -21,6 +26,7 @@ use super::catalogue::Code;
 use super::chain::{Chain, Policy};
 use super::finding::Finding;
 use super::observe::Observation;
+use super::pins::Pins;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
 use std::fmt;
@@ -41,6 +47,8 @@ pub(super) struct Case<'a> {
     pub(super) system_roots: bool,
     /// Now.
     pub(super) now: Timestamp,
+    /// The keys that the server published at earlier checks, where somebody kept them.
+    pub(super) pinned: Option<&'a Pins>,
     /// What was seen.
     pub(super) seen: &'a Observation,
 }
@@ -100,6 +108,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         tls::RULES,
         certificate::RULES,
         keys::RULES,
+        requests::RULES,
+        paths::RULES,
+        bodies::RULES,
+        cors::RULES,
+        exposure::RULES,
         machine::RULES,
     ];
     let mut findings: Vec<_> = rules.into_iter().flatten().flat_map(|rule| rule(case)).collect();

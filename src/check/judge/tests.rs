@@ -4,15 +4,21 @@ use super::*;
 use crate::check::chain::{Policy, TrustSets, TrustedBy};
 use crate::check::discovery::{Discovery, Next, Query, Reply, Target};
 use crate::check::finding::Severity;
+use crate::check::observe::announced::Announced;
 use crate::check::observe::around::Agent;
+use crate::check::observe::browser::BrowserSeen;
 use crate::check::observe::caa::CaaSeen;
 use crate::check::observe::client_api::{ClientSeen, Homeserver};
 use crate::check::observe::dns::{Located, Role, SrvSeen};
+use crate::check::observe::exposure::Exposure;
 use crate::check::observe::federation::{Connection, More};
 use crate::check::observe::habits::{Agreed, Habits};
 use crate::check::observe::http::{Fetched, HttpAnswer};
+use crate::check::observe::http2::Http2Seen;
 use crate::check::observe::login::Login;
+use crate::check::observe::requests::Requests;
 use crate::check::observe::rtc::Focus;
+use crate::check::observe::session::Replied;
 use crate::check::observe::tls::{Handshake, Stage, Trouble};
 use crate::check::observe::well_known::{Hop, Stop, Visit};
 use crate::dns::{Addresses, Answer, CaaRecord, CaaSet, Failure, FailureKind, Outcome, SrvRecord};
@@ -27,7 +33,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-const NOW: Timestamp = Timestamp(1_769_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_769_000_000);
 const DAY: i64 = 86_400;
 const A: &str = "198.41.0.4:443";
 const B: &str = "199.9.14.201:443";
@@ -49,9 +55,9 @@ fn handshake(names: &[&str]) -> Handshake {
 }
 
 pub(super) static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
-static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
+pub(super) static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
 
-fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
+pub(super) fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -59,7 +65,7 @@ fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into
     HttpAnswer { status, headers: map, body: body.into(), received: NOW }
 }
 
-const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("access-control-allow-origin", "*")];
+pub(super) const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("access-control-allow-origin", "*")];
 
 fn fetched(address: &str, answer: HttpAnswer) -> Fetched {
     let address = address.parse().unwrap();
@@ -102,7 +108,65 @@ fn connection(address: &str) -> Connection {
             only_13: Ok(GOOD.clone()),
             habits: Habits { no_sni: Some(Ok(GOOD.clone())), wrong_sni: Ok(GOOD.clone()), old: Agreed::default() },
             outdated: None,
+            requests: Some(Box::new(requests())),
         }),
+    }
+}
+
+pub(super) fn reply(answer: HttpAnswer) -> Replied {
+    Replied { answer: Ok(answer), first_try: None }
+}
+
+/// What homeservers say to whom they do not know.
+pub(super) fn refusal(status: u16, code: &str) -> Replied {
+    reply(answer(status, JSON, format!(r#"{{"errcode":"{code}"}}"#)))
+}
+
+fn requests() -> Requests {
+    let refused = || Some(refusal(401, "M_UNAUTHORIZED"));
+    let unknown = || Some(refusal(404, "M_UNRECOGNIZED"));
+    let version = || answer(200, JSON, r#"{"server":{}}"#);
+    let exposure = Exposure { admin: unknown(), metrics: unknown(), replication: unknown(), mas: unknown() };
+    let http2 =
+        Http2Seen { spoken: true, answers: vec![Ok(version()), refused().unwrap().answer.map_err(|e| e.to_string())] };
+    Requests {
+        unsigned: refused(),
+        plain: refused(),
+        slash: refused(),
+        characters: refused(),
+        each_character: Vec::new(),
+        decoded: unknown(),
+        double_slash: unknown(),
+        dot_segment: unknown(),
+        put: Some(refusal(405, "M_UNRECOGNIZED")),
+        hosts: vec![("m.ex.org".to_owned(), reply(version())), ("M.EX.ORG:443".to_owned(), reply(version()))],
+        agents: vec![reply(version()), reply(version())],
+        exposure,
+        signed: None,
+        http2,
+        transaction: Some(announced(13_107_200, 100)),
+        finished: true,
+    }
+}
+
+pub(super) fn announced(length: u64, status: u16) -> Announced {
+    Announced { length, status: Some(status), server: Some("nginx".to_owned()), json: false }
+}
+
+const OPTIONS: &[(&str, &str)] = &[
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+    ("access-control-allow-headers", "X-Requested-With, Content-Type, Authorization, Date"),
+];
+
+fn browser() -> BrowserSeen {
+    BrowserSeen {
+        base_url: "https://m.ex.org".to_owned(),
+        versions: Some(reply(answer(200, JSON, r#"{"versions":[]}"#))),
+        preflight: Some(reply(answer(204, OPTIONS, ""))),
+        error: Some(refusal(401, "M_MISSING_TOKEN")),
+        media: Some(announced(50 * 1024 * 1024, 100)),
+        exposure: Exposure::default(),
     }
 }
 
@@ -154,13 +218,14 @@ pub(super) fn healthy() -> Observation {
             rtc: Vec::new(),
             login: None,
         }),
+        browser: Some(browser()),
         ..Observation::default()
     }
 }
 
 pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, seen })
+    judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, pinned: None, seen })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
@@ -182,7 +247,9 @@ pub(super) fn table(rows: &[(&str, Change)]) {
         let findings = findings(&seen, false);
         assert_eq!(told(&findings), *expected, "row {row}: {findings:#?}");
         for finding in findings {
-            assert!(!finding.remedy.contains(['{', '}']) || finding.remedy.contains("\": "), "{}", finding.remedy);
+            for placeholder in ["{server}", "{subject}", "{host}"] {
+                assert!(!finding.remedy.contains(placeholder), "{}", finding.remedy);
+            }
         }
     }
 }
@@ -204,8 +271,15 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case =
-            Case { server: name, policy: Policy::PUBLIC, name_server: true, system_roots: true, now: NOW, seen: &seen };
+        let case = Case {
+            server: name,
+            policy: Policy::PUBLIC,
+            name_server: true,
+            system_roots: true,
+            now: NOW,
+            pinned: None,
+            seen: &seen,
+        };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -803,6 +877,7 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         name_server: false,
         system_roots: true,
         now: NOW,
+        pinned: None,
         seen: &seen,
     };
     assert_eq!(told(&judge(&case)), "check.network?");

@@ -3,11 +3,13 @@
 
 use super::habits::{self, Habits, Outdated};
 use super::http::{Ask, Fetched, ask};
+use super::requests::{self, Place, Requests};
 use super::tls::{self, Handshake, Offer, Trouble};
 use crate::check::chain::Chain;
-use crate::check::discovery::{Plan, Target};
+use crate::check::discovery::Target;
 use crate::check::network::Network;
 use crate::matrix::Host;
+use crate::matrix::keys::ServerKeys;
 use std::net::SocketAddr;
 
 /// "Get server version": needs no authentication.
@@ -48,9 +50,16 @@ pub struct More {
     pub habits: Habits,
     /// What it agrees to instead, where no handshake came off.
     pub outdated: Option<Outdated>,
+    /// What it does with requests. `None` where the first question got no answer.
+    pub requests: Option<Box<Requests>>,
 }
 
 impl Connection {
+    /// What it does with requests, where that was looked at.
+    pub fn requests(&self) -> Option<&Requests> {
+        self.more.as_ref()?.requests.as_deref()
+    }
+
     /// A completed handshake to judge the certificate by, if there was any.
     pub fn handshake(&self) -> Option<&Handshake> {
         self.handshakes().next()
@@ -79,7 +88,8 @@ impl Connection {
 }
 
 /// Looks at one address.
-pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, address: SocketAddr) -> Connection {
+pub(super) async fn connect(network: &Network, place: &Place<'_>) -> Connection {
+    let Place { plan, target, address, .. } = *place;
     let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
     let version = ask(network, &question(VERSION)).await;
     let mut connection = Connection { target: target.clone(), address, version, more: None };
@@ -95,7 +105,16 @@ pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, add
         probe(network, address, name, Offer::ONLY_13),
         habits::look(network, address, name),
     );
-    connection.more = Some(More { keys, unknown, only_12, only_13, habits, outdated: None });
+    // Afterwards, as an address should not see ten connections at once; and only where the first
+    // question was answered, as the others would wait in vain.
+    let requests = match &connection.version.answer {
+        Ok(_) => {
+            let published = keys.answer.as_ref().ok().and_then(|answer| ServerKeys::parse(&answer.body).ok());
+            Some(Box::new(Box::pin(requests::look(network, place, published.as_ref())).await))
+        }
+        Err(_) => None,
+    };
+    connection.more = Some(More { keys, unknown, only_12, only_13, habits, outdated: None, requests });
     if connection.handshake().is_none() {
         let outdated = habits::outdated(network, address, name).await;
         connection.more = connection.more.map(|more| More { outdated, ..more });

@@ -13,7 +13,7 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 
 /// What this program calls itself towards the servers it looks at.
-const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// One question over HTTPS.
 #[derive(Clone, Debug)]
@@ -104,6 +104,12 @@ impl HttpAnswer {
     /// A header's first value, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The Matrix error code of a JSON body.
+    pub fn errcode(&self) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        value.get("errcode")?.as_str().map(str::to_owned)
     }
 
     /// The media type without its parameters, in lower case.

@@ -2,26 +2,35 @@
 //!
 //! The observation is filled in place, so that a check whose time runs out keeps what it has seen.
 
+pub mod announced;
 pub mod around;
+pub mod browser;
 pub mod caa;
 pub mod client_api;
 pub mod dns;
+pub mod exposure;
 pub mod federation;
 pub mod habits;
 pub mod http;
+pub mod http2;
 pub mod login;
+pub mod requests;
 pub mod rtc;
+pub mod session;
+pub mod signed;
 mod tcp;
 pub mod tls;
 mod url;
 pub mod well_known;
 
+use self::requests::Place;
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
 use super::network::Network;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
 use crate::matrix::{Host, ServerName};
 use around::{Around, Known};
+use browser::BrowserSeen;
 use caa::CaaSeen;
 use client_api::ClientSeen;
 use dns::{Located, Role, SrvSeen};
@@ -54,6 +63,8 @@ pub struct Observation {
     pub connections: Vec<Connection>,
     /// What clients find.
     pub client: Option<ClientSeen>,
+    /// What browsers and uploaders meet at the client API, where one is published.
+    pub browser: Option<BrowserSeen>,
     /// What is being waited for: non-empty only while looking, or when time ran out.
     pub pending: Vec<String>,
     /// The same for what clients find, which is looked at alongside.
@@ -93,8 +104,11 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     let Observation { connections, pending, client, client_pending, around, caa, located, srv, well_known, .. } = seen;
     let known = Known { name, plan: &plan, located, srv, well_known };
     let federation = async {
-        let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
-        let mut looking = side_by_side(looks);
+        let places: Vec<_> = endpoints
+            .iter()
+            .map(|(target, address)| Place { server: name, plan: &plan, target, address: *address })
+            .collect();
+        let mut looking = side_by_side(places.iter().map(|place| federation::connect(network, place)));
         while let Some(connection) = looking.next().await {
             let label = connection.address.to_string();
             if let Some(position) = pending.iter().position(|entry| *entry == label) {
@@ -117,6 +131,12 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
         }
     };
     tokio::join!(federation, clients, Box::pin(around::look(network, known, around)));
+    let homeserver = seen.client.as_ref().and_then(|client| client.homeserver.as_ref());
+    if let Some(place) = homeserver.and_then(browser::Place::of) {
+        seen.client_pending = true;
+        seen.browser = Some(Box::pin(browser::look(network, &place, &seen.connections)).await);
+        seen.client_pending = false;
+    }
 }
 
 /// The results of `futures` as they come, so many at a time. Collected first: a stream that makes

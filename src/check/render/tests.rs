@@ -76,6 +76,7 @@ fn report(findings: Vec<Finding>) -> Report {
                 server_name: "example.com".to_owned(),
                 valid_until_ts: 0,
                 verify_keys: BTreeMap::from([("ed25519:a_AbCd".to_owned(), "k".to_owned())]),
+                old_verify_keys: BTreeMap::default(),
             }),
         }],
         took_ms: 1234,
