@@ -6,6 +6,7 @@
 
 mod acme_dns;
 mod command;
+mod documents;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod workers;
 
 pub use acme_dns::DnsProvider;
 pub use command::Command;
+pub use documents::RTC_JWT_PATH;
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, AdminAddress, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
