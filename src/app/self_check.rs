@@ -2,10 +2,11 @@
 
 use super::unit_status::UnitStatus;
 use crate::certs::Published;
-use crate::check::finding::Severity;
+use crate::check::check_own;
+use crate::check::finding::{Finding, Severity};
 use crate::check::network::Network;
+use crate::check::own::Subject;
 use crate::check::report::{Report, Verdict};
-use crate::check::{check, finding::Finding};
 use crate::clock::Clock;
 use crate::config::{CheckNetwork, Config};
 use std::time::Duration;
@@ -41,10 +42,11 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
         changes.mark_unchanged();
         let waited = missing(config, published);
         let mut verdicts = Vec::new();
-        for server in &config.servers {
-            let report = check(server.server_name.as_str(), network).await;
+        for subject in Subject::all(config) {
+            let name = subject.server.server_name.clone();
+            let report = check_own(subject, network).await;
             tell(&report);
-            verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
+            verdicts.push(format!("{name} {}", report.verdict.as_str()));
         }
         status.verdicts(verdicts.join(", "));
         tokio::select! {

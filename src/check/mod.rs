@@ -12,6 +12,7 @@ pub mod finding;
 mod judge;
 pub mod network;
 pub mod observe;
+pub mod own;
 pub mod render;
 pub mod report;
 
@@ -28,13 +29,30 @@ use tokio::time::{Instant, timeout};
 /// Checks the server `name`. Never fails: what goes wrong is in the report. Ends within the total
 /// limit of `network`; what was seen until then counts, and a finding says what is missing.
 pub async fn check(name: &str, network: &Network) -> Report {
+    examine(name, network, None).await
+}
+
+/// Checks an own server: as everybody else sees it, and from inside, where its homeserver's file and
+/// what answers behind this program are held against what is configured here.
+pub async fn check_own(subject: own::Subject, network: &Network) -> Report {
+    let name = subject.server.server_name.to_string();
+    let own = own::Own { subject, file: None, inside: None };
+    examine(&name, network, Some(own)).await
+}
+
+async fn examine(name: &str, network: &Network, mut own: Option<own::Own>) -> Report {
     let started = Instant::now();
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
         Ok(parsed) => {
+            let inside = async {
+                if let Some(own) = &mut own {
+                    own::look(network, own).await;
+                }
+            };
+            let looking = async { tokio::join!(observe::observe(network, &parsed, &mut seen), inside) };
             // Boxed: it holds buffers of several connections, too much for the caller's own future.
-            let looking = Box::pin(observe::observe(network, &parsed, &mut seen));
-            if timeout(network.limits.total, looking).await.is_ok() {
+            if timeout(network.limits.total, Box::pin(looking)).await.is_ok() {
                 seen.pending.clear();
             }
             judge::judge(&Case {
@@ -43,6 +61,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
                 name_server: network.resolver.has_name_server(),
                 now: network.clock.now(),
                 seen: &seen,
+                own: own.as_ref(),
             })
         }
         Err(error) => vec![judge::grammar(name, &error)],

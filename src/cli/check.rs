@@ -7,6 +7,7 @@ use crate::app::{control_plane, own_network};
 use crate::certs::{Store, internal};
 use crate::check::catalogue::Code;
 use crate::check::network::{Limits, Network, Override};
+use crate::check::own::Subject;
 use crate::check::render::{explain, render};
 use crate::check::report::{Report, Verdict};
 use crate::clock::Clock;
@@ -31,7 +32,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
             }
         };
     }
-    let (names, network) = match prepare(arguments) {
+    let (targets, network) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(mistakes) => {
             mistakes.iter().for_each(error);
@@ -41,8 +42,11 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     log::start(&Log { level: "error".to_owned(), format: LogFormat::Text });
     let reports = control_plane(async {
         let mut reports = Vec::new();
-        for name in &names {
-            let report = crate::check::check(name, &network).await;
+        for target in targets {
+            let report = match target {
+                Target::Any(name) => crate::check::check(&name, &network).await,
+                Target::Own(subject) => crate::check::check_own(*subject, &network).await,
+            };
             show(&report, arguments.format);
             reports.push(report);
         }
@@ -59,10 +63,18 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     }
 }
 
+/// Whom to check.
+enum Target {
+    /// Anybody's server, as everybody sees it.
+    Any(String),
+    /// An own one, from inside as well.
+    Own(Box<Subject>),
+}
+
 /// Whom to check, and with what.
-fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
-    let (names, mut network) = match &arguments.name {
-        Some(name) => (vec![name.clone()], Network::from_system(Clock::System)),
+fn prepare(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
+    let (targets, mut network) = match &arguments.name {
+        Some(name) => (vec![Target::Any(name.clone())], Network::from_system(Clock::System)),
         None => own(arguments)?,
     };
     if arguments.private {
@@ -81,15 +93,15 @@ fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<Str
         let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
         network = network.with_override(replacement);
     }
-    Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+    Ok((targets, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
 }
 
 /// The configured servers, seen with the configured network and the internal CA's root.
-fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
+fn own(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let names: Vec<_> = config.servers.iter().map(|server| server.server_name.to_string()).collect();
-    if names.is_empty() {
+    let targets: Vec<_> = Subject::all(&config).into_iter().map(|subject| Target::Own(Box::new(subject))).collect();
+    if targets.is_empty() {
         return Err(vec![
             "there is no homeserver in the configuration; name one: vestibule check example.com".to_owned(),
         ]);
@@ -104,7 +116,7 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>
         }
         Issuer::Acme | Issuer::Files => None,
     };
-    Ok((names, own_network(&config, root.as_deref(), Clock::System)))
+    Ok((targets, own_network(&config, root.as_deref(), Clock::System)))
 }
 
 fn show(report: &Report, format: Format) {

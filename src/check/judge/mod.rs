@@ -1,6 +1,7 @@
 //! Facts in, findings out. Each rule is a small pure function over a [`Case`]; the files group
 //! them by subject, in the order in which a person would look.
 
+mod apex;
 mod certificate;
 mod client;
 mod connection;
@@ -8,12 +9,15 @@ mod dns;
 mod keys;
 mod machine;
 mod name;
+mod own;
+mod routes;
 mod well_known;
 
 use super::catalogue::Code;
 use super::chain::{Chain, Policy};
 use super::finding::Finding;
 use super::observe::Observation;
+use super::own::Own;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
 use std::fmt;
@@ -34,6 +38,8 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
     /// What was seen.
     pub(super) seen: &'a Observation,
+    /// What was seen from inside, of an own server.
+    pub(super) own: Option<&'a Own>,
 }
 
 /// A rule: what it finds.
@@ -84,9 +90,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         connection::RULES,
         certificate::RULES,
         keys::RULES,
+        own::RULES,
+        routes::RULES,
         machine::RULES,
     ];
-    let mut findings: Vec<_> = rules.into_iter().flatten().flat_map(|rule| rule(case)).collect();
+    let findings = rules.into_iter().flatten().flat_map(|rule| rule(case));
+    let mut findings: Vec<_> = findings.map(|finding| apex::advise(case, finding)).collect();
     findings.sort_by(|a, b| (b.severity, a.id).cmp(&(a.severity, b.id)));
     findings
 }

@@ -146,7 +146,7 @@ fn healthy() -> Observation {
 
 fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, now: NOW, seen })
+    judge(&Case { server: "ex.org", policy, name_server: true, now: NOW, seen, own: None })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
@@ -190,7 +190,7 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case = Case { server: name, policy: Policy::PUBLIC, name_server: true, now: NOW, seen: &seen };
+        let case = Case { server: name, policy: Policy::PUBLIC, name_server: true, now: NOW, seen: &seen, own: None };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -499,6 +499,6 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         located: vec![located(Role::Federation, "m.ex.org", Outcome::Failed(failure()))],
         ..Observation::default()
     };
-    let case = Case { server: "ex.org", policy: Policy::PUBLIC, name_server: false, now: NOW, seen: &seen };
+    let case = Case { server: "ex.org", policy: Policy::PUBLIC, name_server: false, now: NOW, seen: &seen, own: None };
     assert_eq!(told(&judge(&case)), "check.network?");
 }
