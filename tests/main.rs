@@ -31,6 +31,7 @@ mod expiry;
 mod forward;
 mod identity;
 mod listen;
+mod own_check;
 mod peers;
 mod port80;
 mod probes;

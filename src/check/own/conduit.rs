@@ -3,7 +3,7 @@
 
 use super::settings::{At, ClientAddress, Isolation, Listener, Place, Placed, Purpose, Settings, Software, Source};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 /// Where both listen if nothing is written.
@@ -64,8 +64,8 @@ enum Size {
 }
 
 /// Reads the file; an error is the line at fault.
-pub(super) fn read(software: Software, path: &PathBuf, text: &str, unit: &str) -> Result<Settings, Place> {
-    let place = |offset: usize| Place { file: path.clone(), line: line(text, offset) };
+pub(super) fn read(software: Software, path: &Path, text: &str, unit: &str) -> Result<Settings, Place> {
+    let place = |offset: usize| Place { file: path.to_owned(), line: line(text, offset) };
     let parsed = toml::from_str::<File>(text);
     let Global {
         server_name,
@@ -79,7 +79,7 @@ pub(super) fn read(software: Software, path: &PathBuf, text: &str, unit: &str) -
         accepted_ip_sources,
         well_known,
     } = parsed.map_err(|error| place(error.span().map_or(0, |span| span.start)))?.global;
-    let mut settings = Settings::new(software, path.clone(), unit);
+    let mut settings = Settings::new(software, path.to_owned(), unit);
     let written = |value: Option<Spanned<String>>| {
         let value = value.filter(|value| !value.get_ref().is_empty())?;
         Some(Placed { place: place(value.span().start), value: value.into_inner() })
@@ -92,7 +92,7 @@ pub(super) fn read(software: Software, path: &PathBuf, text: &str, unit: &str) -
     let size = max_request_size
         .and_then(|size| Some(Placed { value: bytes(size.get_ref())?, place: place(size.span().start) }));
     let default_size = if software == Software::Tuwunel { 24 << 20 } else { 20 << 20 };
-    let unset = Place { file: path.clone(), line: 0 };
+    let unset = Place { file: path.to_owned(), line: 0 };
     settings.max_upload = size.or(Some(Placed { value: default_size, place: unset.clone() }));
     let source = match software {
         Software::Tuwunel => tuwunel(written(ip_source)),
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn settings(software: Software, text: &str) -> Settings {
-        read(software, &PathBuf::from("/t.toml"), text, "u").unwrap()
+        read(software, Path::new("/t.toml"), text, "u").unwrap()
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn mistakes_and_sizes() {
-        let fault = read(Software::Tuwunel, &PathBuf::from("/t"), "[global]\na = 1\nport = \"x\"\n", "u").unwrap_err();
+        let fault = read(Software::Tuwunel, Path::new("/t"), "[global]\na = 1\nport = \"x\"\n", "u").unwrap_err();
         assert_eq!(fault.line, 3);
         for (text, expected) in [("24 MiB", Some(24 << 20)), ("1MB", Some(1_000_000)), ("7", Some(7)), ("1 XB", None)] {
             assert_eq!(bytes(&Size::Text(text.to_owned())), expected, "{text}");

@@ -3,7 +3,7 @@
 use super::settings::{ClientAddress, Isolation, Place, Placed, Settings, Software, Source};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// What of the file matters here.
 #[derive(Debug, Default, Deserialize)]
@@ -36,16 +36,16 @@ struct SyncApi {
 }
 
 /// Reads the file; an error is the line at fault.
-pub(super) fn read(path: &PathBuf, text: &str, unit: &str) -> Result<Settings, Place> {
+pub(super) fn read(path: &Path, text: &str, unit: &str) -> Result<Settings, Place> {
     let parsed = serde_saphyr::from_str_with_options::<Option<File>>(text, super::synapse::options());
-    let place = |line| Place { file: path.clone(), line };
+    let place = |line| Place { file: path.to_owned(), line };
     let File { global, media_api, sync_api } =
         parsed.map_err(|error| place(error.location().map_or(0, |location| location.line())))?.unwrap_or_default();
     let written = |value: Option<Spanned<String>>| {
         let value = value.filter(|value| !value.value.is_empty())?;
         Some(Placed { place: place(value.referenced.line()), value: value.value })
     };
-    let mut settings = Settings::new(Software::Dendrite, path.clone(), unit);
+    let mut settings = Settings::new(Software::Dendrite, path.to_owned(), unit);
     settings.server_name = written(global.server_name);
     settings.delegation = written(global.well_known_server_name);
     settings.base_url = written(global.well_known_client_name);
@@ -76,7 +76,7 @@ mod tests {
         let text = "version: 2\nglobal:\n  server_name: ex.org\n  private_key: k.pem\n  well_known_server_name: \"\"\n  \
                     well_known_client_name: https://m.ex.org\n  disable_federation: true\nmedia_api:\n  \
                     max_file_size_bytes: 10485760\nsync_api:\n  real_ip_header: X-Real-IP\n";
-        let read = |text| read(&PathBuf::from("/d.yaml"), text, "dendrite").unwrap();
+        let read = |text| read(Path::new("/d.yaml"), text, "dendrite").unwrap();
         let settings = read(text);
         assert_eq!(settings.server_name.unwrap().value, "ex.org");
         assert_eq!((settings.delegation, settings.base_url.unwrap().place.line), (None, 6));

@@ -1,10 +1,10 @@
 //! Each rule about an own server, against files and answers that differ from healthy ones in one
 //! respect. What is compared is id, severity and the exact remedy.
 
-use super::super::{Case, judge};
 use crate::check::catalogue::Code;
 use crate::check::chain::Policy;
 use crate::check::finding::Severity;
+use crate::check::judge::{Case, judge};
 use crate::check::observe::Observation;
 use crate::check::own::files::{FileSeen, Trouble as FileTrouble};
 use crate::check::own::inside::{Answer, Endpoint, Inside, Mas, Open, Reply, Resource, Trouble};
