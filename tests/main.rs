@@ -26,6 +26,7 @@ mod certificates;
 mod cli;
 mod contract;
 mod crowds;
+mod delegate;
 mod descriptors;
 mod expiry;
 mod forward;

@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod chain;
+pub mod delegate;
 pub mod discovery;
 pub mod finding;
 mod judge;

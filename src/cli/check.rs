@@ -1,19 +1,18 @@
 //! `check`: the federation check of any server name.
 
 use super::args::{CheckArguments, Format};
+use super::network;
 use super::output::{colour, error, line, print};
 use super::{NOT_OK, USAGE};
-use crate::app::{control_plane, own_network};
-use crate::certs::{Store, internal};
+use crate::app::control_plane;
 use crate::check::catalogue::Code;
-use crate::check::network::{Limits, Network, Override};
+use crate::check::network::Network;
 use crate::check::own::Subject;
 use crate::check::render::{explain, render};
 use crate::check::report::{Report, Verdict};
 use crate::clock::Clock;
-use crate::config::{Config, Issuer, Log, LogFormat};
-use crate::dns::Resolver;
-use crate::telemetry::log::{self, Chain};
+use crate::config::{Config, Log, LogFormat};
+use crate::telemetry::log;
 
 /// Could not tell.
 const UNKNOWN: u8 = 2;
@@ -73,30 +72,14 @@ enum Target {
 
 /// Whom to check, and with what.
 fn prepare(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
-    let (targets, mut network) = match &arguments.name {
+    let (targets, network) = match &arguments.name {
         Some(name) => (vec![Target::Any(name.clone())], Network::from_system(Clock::System)),
         None => own(arguments)?,
     };
-    if arguments.private {
-        network = network.with_private(true);
-    }
-    if let Some(server) = arguments.resolver {
-        network = network.with_resolver(Resolver::from_server(server));
-    }
-    if let Some(path) = &arguments.ca_file {
-        let wrong =
-            |reason: String| vec![format!("--ca-file {}: {reason}; name a PEM file of certificates", path.display())];
-        let pem = std::fs::read(path).map_err(|failed| wrong(failed.to_string()))?;
-        network = network.with_ca_pem(&pem).map_err(|failed| wrong(failed.to_string()))?;
-    }
-    for text in &arguments.connect_to {
-        let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
-        network = network.with_override(replacement);
-    }
-    Ok((targets, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+    Ok((targets, network::with(network, &arguments.network)?))
 }
 
-/// The configured servers, seen with the configured network and the internal CA's root.
+/// The configured servers, seen with the configured network.
 fn own(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
@@ -106,17 +89,7 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>
             "there is no homeserver in the configuration; name one: vestibule check example.com".to_owned(),
         ]);
     }
-    let root = match config.tls.issuer {
-        Issuer::Internal => {
-            let store = Store::existing(&config.state_dir);
-            let stored = control_plane(internal::stored_root(&store, config.names.certificate_names()));
-            let stored = stored.map_err(|failed| vec![failed.to_string()])?;
-            // Without its root, the check would find faults that are not there.
-            stored.map_err(|failed| vec![format!("{}; run the check as the user vestibule runs as", Chain(&failed))])?
-        }
-        Issuer::Acme | Issuer::Files => None,
-    };
-    Ok((targets, own_network(&config, root.as_deref(), Clock::System)))
+    Ok((targets, network::configured(&config)?))
 }
 
 fn show(report: &Report, format: Format) {

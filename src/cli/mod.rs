@@ -3,14 +3,16 @@
 mod args;
 mod certs;
 mod check;
+mod delegate;
 mod demo;
 mod import;
 mod man;
+mod network;
 mod output;
 mod run;
 mod workers;
 
-use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, WorkersCommand};
+use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, DelegateCommand, WorkersCommand};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +57,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 })
             }
         }
+        Command::Delegate { command } => match command {
+            DelegateCommand::Plan(plan) => delegate::print_plan(&plan),
+            DelegateCommand::Snippet(snippet) => delegate::print_snippet(&snippet),
+        },
         Command::Certs { command } => match command {
             CertsCommand::List { json, config } => with_config(&config, |config| certs::list(&config, json)),
             CertsCommand::Renew { names, force, config } => {

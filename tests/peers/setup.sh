@@ -35,8 +35,10 @@ needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
 needs pebble pebble
-# In Debian these two are services as well, which begin to run as soon as they are installed.
+# In Debian these are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
+needs nginx-light nginx
+needs apache2 apache2
 needs certbot certbot
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen
@@ -52,7 +54,6 @@ needs systemd systemd-analyze systemd-sysusers
 for group in "$@"; do
     case $group in
         probes) # In Debian they are services too, which begin to run as soon as they are installed.
-            needs nginx-light nginx
             needs haproxy haproxy
             ;;
         fuzz) needs g++ g++ ;; # compiles libFuzzer

@@ -61,7 +61,12 @@ impl Connection {
 }
 
 /// Looks at one address.
-pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, address: SocketAddr) -> Connection {
+pub(in crate::check) async fn connect(
+    network: &Network,
+    plan: &Plan,
+    target: &Target,
+    address: SocketAddr,
+) -> Connection {
     let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
     let version = ask(network, &question(VERSION)).await;
     let mut connection = Connection { target: target.clone(), address, version, more: None };
