@@ -37,7 +37,7 @@ pub async fn check(name: &str, network: &Network) -> Report {
 /// what answers behind this program are held against what is configured here.
 pub async fn check_own(subject: own::Subject, network: &Network) -> Report {
     let name = subject.server.server_name.to_string();
-    let own = own::Own { subject, file: None, inside: None };
+    let own = own::Own { subject, file: None, looking: false, inside: None };
     examine(&name, network, Some(own)).await
 }
 

@@ -11,21 +11,25 @@ use crate::net::exchange::{Bounds, exchange};
 use crate::net::stream::Stream;
 use crate::telemetry::log::Chain;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::future::join_all;
 use http::header::{CONNECTION, HOST, SERVER, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use serde_json::Value;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Answers that matter are a few kilobytes.
 const MAX_BODY: usize = 256 * 1024;
 
-/// Connections under way at once.
-const PARALLEL: usize = 8;
+/// How long an answer may take: as long as the data plane gives `/health`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What failed sooner is asked again: a homeserver may just be restarting. What took longer would again.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// More endpoints than this are not asked: a check is no load test.
 const MAX_ENDPOINTS: usize = 64;
@@ -38,6 +42,8 @@ const MAX_PORTS: usize = 8;
 
 /// "API versions", which every homeserver answers without a token.
 const VERSIONS: &str = "/_matrix/client/versions";
+/// "Publishing keys": says whose homeserver it is.
+const KEYS: &str = "/_matrix/key/v2/server";
 /// "Supported login flows".
 pub const LOGIN: &str = "/_matrix/client/v3/login";
 /// "Server metadata discovery" (client-server API v1.15), and its name before that (MSC2965).
@@ -78,6 +84,8 @@ pub enum Trouble {
 pub struct Inside {
     /// The homeserver's API versions.
     pub versions: Reply,
+    /// Its key document.
+    pub keys: Reply,
     /// Its own login flows, asked of it and not of the authentication service.
     pub login: Reply,
     /// Its authentication metadata.
@@ -163,6 +171,14 @@ impl Resource {
     }
 }
 
+impl Inside {
+    /// The server name by the homeserver's own account.
+    pub fn server_name(&self) -> Option<&str> {
+        let answer = self.keys.as_ref().ok().filter(|answer| answer.status == 200)?;
+        answer.json.as_ref()?.get("server_name")?.as_str()
+    }
+}
+
 /// Looks at everything that answers for `server`.
 pub(super) async fn look(network: &Network, server: &Server, file: Option<&FileSeen>) -> Inside {
     let homeserver = &server.homeserver;
@@ -172,21 +188,23 @@ pub(super) async fn look(network: &Network, server: &Server, file: Option<&FileS
         .flat_map(|pool| pool.endpoints.iter().map(move |address| endpoint(network, pool, address)))
         .take(MAX_ENDPOINTS)
         .collect();
-    let endpoints = stream::iter(endpoints).buffered(PARALLEL).collect();
+    // They stand on this machine or beside it, and each gets a few small requests.
+    let endpoints = join_all(endpoints);
     let mas = async {
         let address = server.services.mas.as_ref()?;
         let (login, discovery) = tokio::join!(ask(network, address, LOGIN), ask(network, address, DISCOVERY));
         Some(Mas { login, discovery })
     };
-    let (versions, login, metadata, endpoints, mas, open) = tokio::join!(
+    let (versions, keys, login, metadata, endpoints, mas, open) = tokio::join!(
         ask(network, homeserver, VERSIONS),
+        ask(network, homeserver, KEYS),
         ask(network, homeserver, LOGIN),
         metadata(network, homeserver),
         endpoints,
         mas,
         open(network, homeserver, file),
     );
-    Inside { versions, login, metadata, endpoints, mas, open }
+    Inside { versions, keys, login, metadata, endpoints, mas, open }
 }
 
 async fn metadata(network: &Network, address: &UpstreamAddress) -> Reply {
@@ -206,17 +224,16 @@ async fn endpoint(network: &Network, pool: &Pool, address: &UpstreamAddress) -> 
         }
     }
     let is_worker = !needed.is_empty();
-    let health = match is_worker {
-        true => ask(network, address, HEALTH).await,
-        // Some other service: that it takes connections is all that is known to be right.
-        false => connect(network, address).await.map(|_| Answer { status: 200, server: None, json: None }),
-    };
-    let mut resources = Vec::new();
-    if health.is_ok() {
-        for resource in needed {
-            resources.push((resource, ask(network, address, resource.path()).await));
+    let health = async {
+        match is_worker {
+            true => ask(network, address, HEALTH).await,
+            // Some other service: that it takes connections is all that is known to be right.
+            false => connect(network, address).await.map(|_| Answer { status: 200, server: None, json: None }),
         }
-    }
+    };
+    let resources = needed.iter().map(|resource| ask(network, address, resource.path()));
+    let (health, replies) = tokio::join!(health, join_all(resources));
+    let resources = needed.into_iter().zip(replies).collect();
     Endpoint { pool: pool.name.clone(), is_worker, address: address.clone(), health, resources }
 }
 
@@ -234,15 +251,13 @@ async fn open(network: &Network, homeserver: &UpstreamAddress, file: Option<&Fil
         }
     }
     let addresses = own_addresses();
-    let mut found = Vec::new();
-    for (port, purpose) in ports.into_iter().take(MAX_PORTS) {
-        let tries = addresses.iter().map(|address| answers(network, SocketAddr::new(*address, port), purpose));
-        let answered: Vec<_> = futures_util::future::join_all(tries).await.into_iter().flatten().collect();
-        if !answered.is_empty() {
-            found.push(Open { purpose, addresses: answered });
-        }
-    }
-    found
+    let looks = ports.into_iter().take(MAX_PORTS).map(|(port, purpose)| {
+        let tries = addresses.iter().map(move |address| answers(network, SocketAddr::new(*address, port), purpose));
+        let tries: Vec<_> = tries.collect();
+        async move { Open { purpose, addresses: join_all(tries).await.into_iter().flatten().collect() } }
+    });
+    let looks: Vec<_> = looks.collect();
+    join_all(looks).await.into_iter().filter(|open| !open.addresses.is_empty()).collect()
 }
 
 async fn answers(network: &Network, address: SocketAddr, purpose: Purpose) -> Option<SocketAddr> {
@@ -282,11 +297,12 @@ pub fn is_versions(answer: &Answer) -> bool {
     answer.status == 200 && versions.is_some_and(Value::is_array)
 }
 
-/// Asks, and asks again after a pause where nothing came: a homeserver may just be restarting.
+/// Asks, and asks again after a pause where that may help.
 async fn ask(network: &Network, address: &UpstreamAddress, path: &'static str) -> Reply {
+    let started = Instant::now();
     let first = ask_once(network, address, path).await;
     match first {
-        Err(Trouble::Connect(_) | Trouble::Silent(_)) => {
+        Err(Trouble::Connect(_) | Trouble::Silent(_)) if started.elapsed() < QUICK => {
             tokio::time::sleep(network.limits.retry).await;
             ask_once(network, address, path).await
         }
@@ -307,7 +323,7 @@ async fn ask_once(network: &Network, address: &UpstreamAddress, path: &'static s
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| Trouble::Silent(error.to_string()))?;
-    let bounds = Bounds { deadline: network.limits.exchange, max_body: MAX_BODY };
+    let bounds = Bounds { deadline: PATIENCE.min(network.limits.exchange), max_body: MAX_BODY };
     let answer = exchange(stream, request, bounds).await.map_err(|error| Trouble::Silent(Chain(&error).to_string()))?;
     let server = answer.headers().get(SERVER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let json = match answer.status() {
@@ -339,5 +355,89 @@ async fn connect(network: &Network, address: &UpstreamAddress) -> Result<Stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(Trouble::Denied),
         Ok(Err(error)) => Err(Trouble::Connect(error.to_string())),
         Err(_) => Err(Trouble::Connect(format!("no connection within {} s", network.limits.connect.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::own::Subject;
+    use crate::clock::{Clock, Timestamp};
+    use crate::config::Config;
+    use crate::dns::Resolver;
+    use rustls::RootCertStore;
+    use std::path::Path;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    fn network() -> Network {
+        Network::new(Resolver::offline(), RootCertStore::empty(), Clock::fixed(Timestamp(1_769_000_000)))
+    }
+
+    fn server(text: &str) -> Server {
+        let config = Config::parse(text, Path::new("v.toml")).unwrap();
+        Subject::all(&config).remove(0).server
+    }
+
+    /// Answers each connection with this body; `None` takes them and says nothing.
+    async fn serve(listener: TcpListener, body: Option<&str>) {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let Some(body) = body else {
+                kept.push(stream);
+                continue;
+            };
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+
+    /// A homeserver on all addresses is found at each that is not loopback; one on loopback is not.
+    #[tokio::test]
+    async fn what_listens_everywhere_is_seen() {
+        const BODY: &str = r#"{"versions":["v1.11"],"server_name":"ex.org"}"#;
+        for (bind, expected) in
+            [("0.0.0.0:0", own_addresses().iter().filter(|own| own.is_ipv4()).count()), ("127.0.0.1:0", 0)]
+        {
+            let listener = TcpListener::bind(bind).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = server(&format!("server_name = \"ex.org\"\nhomeserver = \"http://127.0.0.1:{port}\"\n"));
+            let network = network();
+            tokio::select! {
+                () = serve(listener, Some(BODY)) => unreachable!("it serves for ever"),
+                inside = look(&network, &server, None) => {
+                    assert_eq!(inside.server_name(), Some("ex.org"));
+                    assert!(is_versions(inside.versions.as_ref().unwrap()));
+                    let answered: usize = inside.open.iter().map(|open| open.addresses.len()).sum();
+                    assert_eq!(answered, expected, "{bind}: {:?}", inside.open);
+                }
+            }
+        }
+    }
+
+    /// Whatever hangs, the look ends.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let socket = "unix:/does/not/exist.sock";
+        let text = format!(
+            "server_name = \"ex.org\"\nhomeserver = \"http://{at}\"\nmas.url = \"{socket}\"\n[[upstream]]\nname = \"w\"\n\
+             endpoints = [\"http://{at}\", \"{socket}\"]\nserves = [\"sync\", \"media\", \"federation_reader\"]\n"
+        );
+        let (network, server) = (network(), server(&text));
+        let started = Instant::now();
+        tokio::select! {
+            () = serve(listener, None) => unreachable!("it serves for ever"),
+            inside = look(&network, &server, None) => {
+                assert!(matches!(inside.versions, Err(Trouble::Silent(_))), "{:?}", inside.versions);
+                assert!(matches!(inside.mas.unwrap().login, Err(Trouble::Connect(_))));
+                assert_eq!(inside.endpoints.len(), 2);
+                assert!(inside.endpoints.iter().all(|endpoint| endpoint.health.is_err() && endpoint.resources.len() == 3));
+            }
+        }
+        assert!(started.elapsed() <= PATIENCE + QUICK, "{:?}", started.elapsed());
     }
 }

@@ -44,6 +44,8 @@ pub struct Own {
     pub subject: Subject,
     /// The homeserver's file, if one was found.
     pub file: Option<FileSeen>,
+    /// Whether the look is under way: only then, or when time ran out.
+    pub looking: bool,
     /// What answers; `None` as long as nobody could reach the server by its name anyway.
     pub inside: Option<Inside>,
 }
@@ -51,10 +53,12 @@ pub struct Own {
 /// Looks at the file, and at what answers. Fills `own` in place, so that what was seen counts when
 /// time runs out.
 pub(super) async fn look(network: &Network, own: &mut Own) {
+    own.looking = true;
     own.file = files::find(&own.subject).await;
     if is_known(network, &own.subject.server).await {
         own.inside = Some(inside::look(network, &own.subject.server, own.file.as_ref()).await);
     }
+    own.looking = false;
 }
 
 /// Whether the world knows an address of the public host. Before it does, requests to the homeserver

@@ -5,7 +5,7 @@ use crate::check::catalogue::Code;
 use crate::check::finding::{Finding, Severity};
 use crate::check::own::Own;
 use crate::check::own::files::{Trouble as FileTrouble, listens_at};
-use crate::check::own::inside::{Reply, Trouble, is_versions};
+use crate::check::own::inside::{Inside, Reply, Trouble, is_versions};
 use crate::check::own::settings::{
     At, ClientAddress, Isolation, Listener, Place, Placed, Purpose, Settings, Software, Source,
 };
@@ -26,7 +26,13 @@ impl fmt::Display for Place {
 
 fn settings<'a>(case: &Case<'a>) -> Option<(&'a Own, &'a Settings)> {
     let own = case.own?;
-    Some((own, own.file.as_ref()?.content.as_ref().ok()?))
+    let file = own.file.as_ref()?;
+    let settings = file.content.as_ref().ok()?;
+    // A file that was only found may be left from a homeserver that was here before.
+    let name = own.subject.server.server_name.as_str();
+    let other = settings.server_name.as_ref().is_some_and(|written| written.value != name);
+    let answers = own.inside.as_ref().and_then(Inside::server_name) == Some(name);
+    (file.named || !other || !answers).then_some((own, settings))
 }
 
 /// "write LINE into FILE, then restart".
@@ -58,18 +64,22 @@ fn file(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn name(case: &Case<'_>) -> Vec<Finding> {
-    let Some((own, settings)) = settings(case) else { return Vec::new() };
+    let Some(own) = case.own else { return Vec::new() };
     let configured = own.subject.server.server_name.as_str();
-    let Some(written) = settings.server_name.as_ref().filter(|name| name.value != configured) else {
-        return Vec::new();
-    };
-    let detail = format!("{} has server_name {:?}, vestibule has {configured:?}", written.place, written.value);
+    let answers =
+        own.inside.as_ref().and_then(Inside::server_name).map(|name| (name, "the homeserver's keys say".to_owned()));
+    let written = settings(case).and_then(|(_, settings)| {
+        let name = settings.server_name.as_ref()?;
+        Some((name.value.as_str(), format!("{} says", name.place)))
+    });
+    // What it says itself counts more than a file.
+    let Some((other, who)) = answers.or(written).filter(|(name, _)| *name != configured) else { return Vec::new() };
+    let detail = format!("{who} {other:?}, vestibule has {configured:?}");
     let remedy = format!(
-        "write `server_name = \"{}\"` into vestibule.toml, then `systemctl restart vestibule`; a homeserver in use \
-         cannot change its name",
-        written.value
+        "write `server_name = \"{other}\"` into vestibule.toml, or the homeserver that is {configured} as `homeserver`, then \
+         `systemctl restart vestibule`; a homeserver in use cannot change its name"
     );
-    vec![case.finding(Code::HsName, &written.value, detail).remedied(remedy)]
+    vec![case.finding(Code::HsName, other, detail).remedied(remedy)]
 }
 
 fn upstream(case: &Case<'_>) -> Vec<Finding> {

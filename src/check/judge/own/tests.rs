@@ -34,6 +34,7 @@ fn unknown() -> Reply {
 fn healthy() -> Inside {
     Inside {
         versions: json_answer(200, json!({ "versions": ["v1.11"] })),
+        keys: unknown(),
         login: json_answer(200, json!({ "flows": [{ "type": "m.login.password" }] })),
         metadata: unknown(),
         endpoints: Vec::new(),
@@ -76,7 +77,7 @@ fn expect(own: &Own, code: Code, severity: Severity, remedy: &str) {
 }
 
 fn own(file: Option<FileSeen>, inside: Option<Inside>) -> Own {
-    Own { subject: subject(""), file, inside }
+    Own { subject: subject(""), file, looking: false, inside }
 }
 
 #[test]
@@ -319,7 +320,12 @@ fn logins_reach_whoever_has_them() {
     let silent = || Err(Trouble::Connect("refused".to_owned()));
     let with_mas = |mas: Mas, metadata: Reply| {
         let inside = Inside { login: unknown(), metadata, mas: Some(mas), ..healthy() };
-        Own { subject: subject("[mas]\nurl = \"http://127.0.0.1:8090\""), file: None, inside: Some(inside) }
+        Own {
+            subject: subject("[mas]\nurl = \"http://127.0.0.1:8090\""),
+            file: None,
+            looking: false,
+            inside: Some(inside),
+        }
     };
     let right = Mas { login: flows(), discovery: issuer() };
     assert_eq!(findings(&with_mas(right.clone(), issuer())), []);
@@ -346,6 +352,24 @@ fn logins_reach_whoever_has_them() {
     assert_eq!(findings(&own(None, Some(embedded))), []);
     let routed = "[[upstream]]\nname = \"auth\"\nendpoints = [\"http://127.0.0.1:8080\"]\n[[route]]\n\
                   path = \"^/_matrix/client/v3/(login|logout|refresh)\"\nupstream = \"auth\"";
-    let routed = Own { subject: subject(routed), file: None, inside: Some(delegating) };
+    let routed = Own { subject: subject(routed), file: None, looking: false, inside: Some(delegating) };
     assert_eq!(findings(&routed), []);
+}
+
+#[test]
+fn whose_homeserver_it_is() {
+    use Severity::Fail;
+    let says = |name: &str| Some(Inside { keys: json_answer(200, json!({ "server_name": name })), ..healthy() });
+    assert_eq!(findings(&own(None, says("ex.org"))), []);
+    expect(
+        &own(None, says("other.org")),
+        Code::HsName,
+        Fail,
+        "write `server_name = \"other.org\"` into vestibule.toml",
+    );
+    // A file left from another homeserver is none of this one's, unless the operator names it.
+    let left = SYNAPSE.replace("ex.org", "old.org").replace("x_forwarded: true", "x_forwarded: false");
+    assert_eq!(findings(&own(Some(synapse(&left)), says("ex.org"))), []);
+    let named = FileSeen { named: true, ..synapse(&left) };
+    assert!(findings(&own(Some(named), says("ex.org"))).iter().any(|(code, ..)| *code == Code::HsForwarded));
 }
