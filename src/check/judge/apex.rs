@@ -26,3 +26,46 @@ pub(super) fn advise(case: &Case<'_>, finding: Finding) -> Finding {
     );
     finding.remedied(remedy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::catalogue::Code;
+    use crate::check::chain::Policy;
+    use crate::check::observe::Observation;
+    use crate::check::own::{Own, Subject};
+    use crate::clock::Timestamp;
+    use crate::config::Config;
+    use std::path::Path;
+
+    #[test]
+    fn the_command_is_named_where_it_helps() {
+        let named = |apex: &str, code: Code| {
+            let text = format!("server_name = \"ex.org\"\npublic_host = \"m.ex.org\"\napex = \"{apex}\"\n");
+            let config = Config::parse(&text, Path::new("v.toml")).unwrap();
+            let own = Own { subject: Subject::all(&config).remove(0), file: None, looking: false, inside: None };
+            let case = Case {
+                server: "ex.org",
+                policy: Policy::PUBLIC,
+                name_server: true,
+                now: Timestamp(1_769_000_000),
+                seen: &Observation::default(),
+                own: Some(&own),
+            };
+            advise(&case, case.finding(code, "x", "y")).remedy.contains("`vestibule delegate snippet nginx`")
+        };
+        for (code, expected) in [
+            (Code::WkServerStatus, true),
+            (Code::WkServerCtype, true),
+            (Code::WkClientCors, true),
+            (Code::WkSupport, true),
+            (Code::WkServerTls, false),
+            (Code::WkServerReach, false),
+            (Code::WkClientVersions, false),
+            (Code::FedKeys, false),
+        ] {
+            assert_eq!(named("elsewhere", code), expected, "{code}");
+            assert!(!named("here", code), "{code}");
+        }
+    }
+}
