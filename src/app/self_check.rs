@@ -2,10 +2,11 @@
 
 use super::unit_status::UnitStatus;
 use crate::certs::{Published, Store};
-use crate::check::finding::Severity;
+use crate::check::finding::{Finding, Severity};
 use crate::check::network::Network;
+use crate::check::own::Subject;
 use crate::check::report::{Report, Verdict};
-use crate::check::{Pins, check_again, finding::Finding};
+use crate::check::{Pins, check_own};
 use crate::clock::Clock;
 use crate::config::{CheckNetwork, Config};
 use crate::telemetry::log::Chain;
@@ -42,10 +43,11 @@ pub(super) async fn run(config: &Config, published: &Published, store: &Store, n
         changes.mark_unchanged();
         let waited = missing(config, published);
         let mut verdicts = Vec::new();
-        for server in &config.servers {
-            let report = check_pinned(server.server_name.as_str(), store, network).await;
+        for subject in Subject::all(config) {
+            let name = subject.server.server_name.clone();
+            let report = check_pinned(subject, store, network).await;
             tell(&report);
-            verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
+            verdicts.push(format!("{name} {}", report.verdict.as_str()));
         }
         status.verdicts(verdicts.join(", "));
         tokio::select! {
@@ -63,8 +65,8 @@ fn pins_key(name: &str) -> String {
 }
 
 /// Checks, and holds the server's keys against those of the last time.
-async fn check_pinned(name: &str, store: &Store, network: &Network) -> Report {
-    let key = pins_key(name);
+async fn check_pinned(subject: Subject, store: &Store, network: &Network) -> Report {
+    let key = pins_key(subject.server.server_name.as_str());
     let (kept, readable) = match store.load(&key).await {
         Ok(kept) => (kept, true),
         Err(failed) => {
@@ -73,7 +75,7 @@ async fn check_pinned(name: &str, store: &Store, network: &Network) -> Report {
         }
     };
     let before = kept.as_deref().and_then(Pins::read);
-    let report = check_again(name, network, before.as_ref()).await;
+    let report = check_own(subject, network, before.as_ref()).await;
     if let Some(pins) = Pins::after(before.as_ref(), &report, network.now()).filter(|_| readable)
         && let Err(failed) = store.store(&key, pins.to_json().as_bytes()).await
     {

@@ -69,6 +69,11 @@ impl Finding {
         Self { remedy: self.remedy.replace("{host}", &host.to_string()), ..self }
     }
 
+    /// Another remedy than the rule's own, where the right one can be told exactly.
+    pub fn remedied(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
     /// Another severity than the rule's own.
     pub fn at(self, severity: Severity) -> Self {
         Self { severity, ..self }

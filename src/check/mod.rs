@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod chain;
+pub mod delegate;
 pub mod discovery;
 pub mod explain;
 pub mod finding;
@@ -16,6 +17,7 @@ mod judge;
 mod lifetime;
 pub mod network;
 pub mod observe;
+pub mod own;
 pub mod pins;
 pub mod progress;
 pub mod render;
@@ -49,23 +51,42 @@ pub struct Examined {
 /// Checks the server `name`. Never fails: what goes wrong is in the report. Ends within the total
 /// limit of `network`; what was seen until then counts, and a finding says what is missing.
 pub async fn check(name: &str, network: &Network) -> Report {
-    check_again(name, network, None).await
+    examine(name, network, Background::default()).await.report
 }
 
-/// The same for a server that was checked before: `pinned` are the keys that it published then.
-pub async fn check_again(name: &str, network: &Network, pinned: Option<&Pins>) -> Report {
-    examine(name, network, pinned).await.report
+/// Checks an own server: as everybody else sees it, and from inside, where its homeserver's file and
+/// what answers behind this program are held against what is configured here. `pinned` are the keys that it
+/// published before.
+pub async fn check_own(subject: own::Subject, network: &Network, pinned: Option<&Pins>) -> Report {
+    let name = subject.server.server_name.to_string();
+    examine(&name, network, Background { own: Some(subject), pinned }).await.report
 }
 
-/// The same, with the facts.
-pub async fn examine(name: &str, network: &Network, pinned: Option<&Pins>) -> Examined {
+/// What is known of a server before it is looked at.
+#[derive(Debug, Default)]
+pub struct Background<'a> {
+    /// Its configuration, if it is an own one.
+    pub own: Option<own::Subject>,
+    /// The keys that it published when it was last checked.
+    pub pinned: Option<&'a Pins>,
+}
+
+/// [`check`], with the facts.
+pub async fn examine(name: &str, network: &Network, known: Background<'_>) -> Examined {
+    let Background { own, pinned } = known;
+    let mut own = own.map(|subject| own::Own { subject, file: None, looking: false, inside: None });
     let started = Instant::now();
     let mut seen = Observation::default();
     let findings = match ServerName::parse(name) {
         Ok(parsed) => {
+            let inside = async {
+                if let Some(own) = &mut own {
+                    own::look(network, own).await;
+                }
+            };
+            let looking = async { tokio::join!(observe::observe(network, &parsed, &mut seen), inside) };
             // Boxed: it holds buffers of several connections, too much for the caller's own future.
-            let looking = Box::pin(observe::observe(network, &parsed, &mut seen));
-            if timeout(network.limits.total, looking).await.is_ok() {
+            if timeout(network.limits.total, Box::pin(looking)).await.is_ok() {
                 seen.pending.clear();
             }
             judge::judge(&Case {
@@ -76,6 +97,7 @@ pub async fn examine(name: &str, network: &Network, pinned: Option<&Pins>) -> Ex
                 now: network.clock.now(),
                 pinned,
                 seen: &seen,
+                own: own.as_ref(),
             })
         }
         Err(error) => vec![judge::grammar(name, &error)],

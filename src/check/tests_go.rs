@@ -64,7 +64,7 @@ fn names(json: &str) -> Vec<&str> {
 async fn report(server: Homeserver, root: &Ca) -> (SocketAddr, String) {
     let mut tasks = JoinSet::new();
     let address = server.start(&mut tasks).await;
-    let examined = examine(NAME, &network(address, Some(root)), None).await;
+    let examined = examine(NAME, &network(address, Some(root)), Background::default()).await;
     (address, json_pretty(&GoReport::of(&examined, NOW)))
 }
 
@@ -184,7 +184,7 @@ async fn what_stops_the_tester_stops_the_report() {
     assert_eq!((&json["DNSResult"]["Hosts"], &json["FederationOK"]), (&json!(null), &json!(false)));
 
     let network = Network::new(Resolver::offline(), RootCertStore::empty(), Clock::fixed(NOW));
-    let text = json_pretty(&GoReport::of(&examine("a b", &network, None).await, NOW));
+    let text = json_pretty(&GoReport::of(&examine("a b", &network, Background::default()).await, NOW));
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&json["Error"], &json["Version"]), (&json!("Invalid server name 'a b'"), &json!({})));
 }

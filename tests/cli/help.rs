@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["run"],
     &["demo"],
@@ -15,6 +15,9 @@ const COMMANDS: [&[&str]; 17] = [
     &["config", "show"],
     &["workers"],
     &["workers", "show"],
+    &["delegate"],
+    &["delegate", "plan"],
+    &["delegate", "snippet"],
     &["certs"],
     &["certs", "list"],
     &["certs", "renew"],
@@ -81,6 +84,9 @@ fn usage_errors() {
         &["check", "--format", "nagios", "--timeout", "never", "hs.invalid"],
         &["config"],
         &["workers"],
+        &["delegate"],
+        &["delegate", "plan", "--to", "https://new.invalid", "hs.invalid"],
+        &["delegate", "snippet", "iis"],
         &["certs"],
         &["certs", "renew", "a b"],
         &["certs", "rehearse", "--force"],
@@ -159,6 +165,7 @@ fn the_manual_page_renders_without_a_warning() {
         "vestibule workers show",
         "vestibule check [SERVER_NAME]",
         "vestibule certs renew [NAME ...]",
+        "vestibule delegate plan [NAME]",
         "/run/vestibule/admin.sock",
         "--connect-to",
         "VESTIBULE_STATE_DIR",

@@ -36,10 +36,11 @@ needs curl curl
 needs openssl openssl
 needs gnutls-bin gnutls-serv          # still has suites that Debian's OpenSSL was built without
 needs pebble pebble
-# In Debian these four are services as well, which begin to run as soon as they are installed.
+# In Debian these are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
-needs certbot certbot
 needs nginx-light nginx
+needs apache2 apache2
+needs certbot certbot
 needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen

@@ -194,6 +194,7 @@ mod tests {
                 system_roots: true,
                 now: NOW,
                 pinned: pins.as_ref(),
+                own: None,
                 seen: &seen,
             };
             let found = judge(&case).into_iter().filter(|finding| finding.id == Code::FedKeysPinned).count();

@@ -71,6 +71,7 @@ fn network(case: &Case<'_>) -> Vec<Finding> {
 
 fn cut(case: &Case<'_>) -> Vec<Finding> {
     let mut left = case.seen.pending.clone();
+    left.extend(case.own.is_some_and(|own| own.looking).then(|| "the homeserver's side".to_owned()));
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
     left.extend(case.seen.around.pending.iter().map(ToString::to_string));
     let unfinished = case.seen.connections.iter().filter(|seen| seen.requests().is_some_and(|seen| !seen.finished));

@@ -1,6 +1,7 @@
 //! Facts in, findings out. Each rule is a small pure function over a [`Case`]; the files group
 //! them by subject, in the order in which a person would look.
 
+mod apex;
 mod around;
 mod bodies;
 mod browser;
@@ -16,8 +17,10 @@ mod keys;
 mod login;
 mod machine;
 mod name;
+mod own;
 mod paths;
 mod requests;
+mod routes;
 mod rtc;
 mod tls;
 mod well_known;
@@ -26,6 +29,7 @@ use super::catalogue::Code;
 use super::chain::{Chain, Policy};
 use super::finding::Finding;
 use super::observe::Observation;
+use super::own::Own;
 use super::pins::Pins;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
@@ -51,6 +55,8 @@ pub(super) struct Case<'a> {
     pub(super) pinned: Option<&'a Pins>,
     /// What was seen.
     pub(super) seen: &'a Observation,
+    /// What was seen from inside, of an own server.
+    pub(super) own: Option<&'a Own>,
 }
 
 /// A rule: what it finds.
@@ -113,9 +119,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         bodies::RULES,
         cors::RULES,
         exposure::RULES,
+        own::RULES,
+        routes::RULES,
         machine::RULES,
     ];
-    let mut findings: Vec<_> = rules.into_iter().flatten().flat_map(|rule| rule(case)).collect();
+    let findings = rules.into_iter().flatten().flat_map(|rule| rule(case));
+    let mut findings: Vec<_> = findings.map(|finding| apex::advise(case, finding)).collect();
     findings.sort_by(|a, b| (b.severity, a.id).cmp(&(a.severity, b.id)));
     findings
 }

@@ -225,7 +225,16 @@ pub(super) fn healthy() -> Observation {
 
 pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, system_roots: true, now: NOW, pinned: None, seen })
+    judge(&Case {
+        server: "ex.org",
+        policy,
+        name_server: true,
+        system_roots: true,
+        now: NOW,
+        pinned: None,
+        own: None,
+        seen,
+    })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
@@ -278,6 +287,7 @@ fn names() {
             system_roots: true,
             now: NOW,
             pinned: None,
+            own: None,
             seen: &seen,
         };
         assert_eq!(told(&judge(&case)), expected, "{name}");
@@ -878,6 +888,7 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         system_roots: true,
         now: NOW,
         pinned: None,
+        own: None,
         seen: &seen,
     };
     assert_eq!(told(&judge(&case)), "check.network?");

@@ -45,7 +45,7 @@ pub struct SrvSeen {
 }
 
 /// Finds the addresses of `target`, by override, literal or DNS.
-pub(super) async fn locate(network: &Network, role: Role, target: &Target) -> Located {
+pub(in crate::check) async fn locate(network: &Network, role: Role, target: &Target) -> Located {
     let route = network.route(target);
     let port = route.target.port;
     let mut located =

@@ -88,7 +88,7 @@ impl Connection {
 }
 
 /// Looks at one address.
-pub(super) async fn connect(network: &Network, place: &Place<'_>) -> Connection {
+pub(in crate::check) async fn connect(network: &Network, place: &Place<'_>) -> Connection {
     let Place { plan, target, address, .. } = *place;
     let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
     let version = ask(network, &question(VERSION)).await;

@@ -146,7 +146,7 @@ fn side_by_side<F: Future>(futures: impl Iterator<Item = F>) -> impl Stream<Item
 }
 
 /// Drives [`Discovery`] with answers from the network.
-async fn discover(network: &Network, name: &ServerName, seen: &mut Observation) -> Plan {
+pub(super) async fn discover(network: &Network, name: &ServerName, seen: &mut Observation) -> Plan {
     let mut discovery = Discovery::new(name);
     loop {
         let reply = match discovery.next() {

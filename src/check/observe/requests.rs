@@ -99,11 +99,11 @@ impl Requests {
 
 /// Where to ask, and who is there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    pub(super) server: &'a ServerName,
-    pub(super) plan: &'a Plan,
-    pub(super) target: &'a Target,
-    pub(super) address: SocketAddr,
+pub(in crate::check) struct Place<'a> {
+    pub(in crate::check) server: &'a ServerName,
+    pub(in crate::check) plan: &'a Plan,
+    pub(in crate::check) target: &'a Target,
+    pub(in crate::check) address: SocketAddr,
 }
 
 /// Asks everything. `keys` are those that the address published.
