@@ -19,13 +19,8 @@ const ASK_AGAIN: i64 = 6 * 3_600;
 const SOONEST: i64 = 60;
 const LATEST: i64 = 86_400;
 
-/// After failures that may pass: the last step is as long as the usual pause.
-const LADDER: Ladder = Ladder::new(&[
-    Duration::from_secs(60),
-    Duration::from_secs(600),
-    Duration::from_secs(3_600),
-    Duration::from_secs(6 * 3_600),
-]);
+/// After failures that may pass. An hour at most: until the CA is heard again, its time is not known either.
+const LADDER: Ladder = Ladder::new(&[Duration::from_secs(60), Duration::from_secs(600), Duration::from_secs(3_600)]);
 
 /// The answer is three short strings.
 const MAX_BODY: usize = 64 * 1024;
@@ -302,7 +297,7 @@ mod tests {
         assert_eq!((again(Some(i64::MIN)), again(Some(0)), again(Some(i64::MAX))), (60, 60, DAY));
         let failed = |kind, failures, retry_after| after_failure(kind, failures, retry_after, Timestamp(0)).0;
         let temporary: Vec<_> = (0..7).map(|failures| failed(NoSuggestion::Temporary, failures, None)).collect();
-        assert_eq!(temporary, [60, 60, 600, 3_600, 21_600, 21_600, 21_600]);
+        assert_eq!(temporary, [60, 60, 600, 3_600, 3_600, 3_600, 3_600]);
         assert_eq!(failed(NoSuggestion::LongTerm, 1, None), 21_600);
         assert_eq!(failed(NoSuggestion::Temporary, 1, Some(900)), 900);
         assert_eq!(failed(NoSuggestion::Temporary, 1, Some(i64::MAX)), DAY);

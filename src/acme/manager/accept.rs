@@ -74,6 +74,10 @@ impl Keeper {
     /// Stores what could not be stored before: the certificate, then the record of it. The order is
     /// forgotten only then: until it is, a restart fetches the certificate from it again.
     pub(super) async fn save_unsaved(&mut self) -> Result<(), StoreError> {
+        if let Some((ca, ledger)) = &self.unrecorded {
+            ledger.save(&self.manager.parts.store, ca, &self.first).await?;
+            self.unrecorded = None;
+        }
         let Some(Unsaved { content, ca, ledger }) = &self.unsaved else { return Ok(()) };
         let store = &self.manager.parts.store;
         store.store(&stored::key(&self.first), content.as_bytes()).await?;

@@ -241,7 +241,7 @@ impl Keeper {
 
     /// Writes a failure down and tells it. Returns how long nothing is to be done.
     async fn note_failure(
-        &self,
+        &mut self,
         ca: &Ca,
         ledger: &mut Ledger,
         challenge: Option<Challenge>,
@@ -274,7 +274,10 @@ impl Keeper {
         // A CA that hands out something else than it was asked for is never a matter of time.
         let urgent = failure.kind == FailureKind::Unproved || self.is_urgent(now);
         ledger.failed(now, failure);
-        self.save(ca, ledger).await?;
+        if let Err(failed) = self.save(ca, ledger).await {
+            self.unrecorded = Some((ca.key.clone(), ledger.clone()));
+            return Err(failed);
+        }
         let next_attempt = ledger.earliest(now, &self.names, false, self.jitter()).at;
         if urgent {
             tracing::error!(

@@ -50,6 +50,8 @@ pub(super) struct Keeper {
     /// What is served, if it will do.
     pub(super) current: Option<Current>,
     pub(super) unsaved: Option<Unsaved>,
+    /// The CA, and its record with a failure that the store did not take: what the CA asked for then holds all the same.
+    pub(super) unrecorded: Option<(String, Ledger)>,
     /// What the CA said of the renewal and the store did not take yet.
     pub(super) unwritten: Option<Renewal>,
     /// Whether orders that an earlier process left behind may be taken up without waiting.
@@ -69,6 +71,7 @@ impl Keeper {
             first,
             current: None,
             unsaved: None,
+            unrecorded: None,
             unwritten: None,
             fresh: true,
             blocked: None,
