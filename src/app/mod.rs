@@ -34,6 +34,7 @@ use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::probe::OwnListeners;
 use crate::proxy::{Rates, Serving, Shared};
+use crate::telemetry::origins::Origins;
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
@@ -155,6 +156,7 @@ impl App {
             rates: Rates::new(&config.limits.rates),
             connections: Arc::new(Connections::new(most)),
             workers: Workers::planned(),
+            origins: Arc::new(Origins::new()),
         });
         let own = OwnListeners {
             listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
