@@ -21,11 +21,11 @@ pub use self_check::own_network;
 
 use crate::acme::ask::{Ask, Asked};
 use crate::admin::socket::{self, AdminBindError, AdminSocket};
-use crate::admin::status::{Lifecycle, Phase, Status};
+use crate::admin::status::{Checks, Lifecycle, Phase};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::net::connections::Connections;
@@ -42,6 +42,7 @@ use certificates::{Certificates, Keeping};
 use desk::Desk;
 use expiry::Expiry;
 use sd_notify::NotifyState;
+use self_check::TellTo;
 use signals::Signals;
 use std::cell::Cell;
 use std::future::pending;
@@ -135,6 +136,10 @@ pub struct App {
     unit_status: Rc<UnitStatus>,
     /// The status page's socket, unless it is off or taken.
     status: Option<Listener>,
+    /// What the page says of the own servers.
+    checks: Checks,
+    store: Store,
+    started: Timestamp,
 }
 
 impl App {
@@ -164,9 +169,24 @@ impl App {
         };
         let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
-        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
+        let expiry =
+            Expiry::new(&config, certificates.published(), store.clone(), clock.clone(), Rc::clone(&unit_status));
+        let (checks, started) = (Checks::default(), clock.now());
         let listeners = Arc::new(listeners);
-        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, status })
+        Ok(Self {
+            config,
+            clock,
+            listeners,
+            admin,
+            shared,
+            certificates,
+            expiry,
+            unit_status,
+            status,
+            checks,
+            store,
+            started,
+        })
     }
 
     /// The bound sockets.
@@ -188,8 +208,12 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
-        let self_check = async move { self_check::run(&config, &published, &network, &status).await };
+        let (config, published, clock) = (Arc::clone(&self.config), self.published(), self.clock.clone());
+        let (status, checks) = (Rc::clone(&self.unit_status), self.checks.clone());
+        let self_check = async move {
+            let tell_to = TellTo { status: &status, checks: &checks };
+            self_check::run(&config, &published, &network, &clock, tell_to).await;
+        };
         self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
@@ -224,6 +248,7 @@ impl App {
         for listener in self.listeners.iter().chain(&self.status) {
             tracing::info!(listener = %listener.role, address = %listener.address, "listening");
         }
+        let addresses = self.listeners.iter().chain(&self.status).map(|one| (one.role, one.address)).collect();
         // The workers have their duplicates. With this one kept, connections would still be taken
         // while they drain, and never served.
         drop(self.listeners);
@@ -241,9 +266,17 @@ impl App {
             tasks.spawn_local(desk.run(taken));
         }
         if let Some(listener) = self.status {
-            let published = self.certificates.published();
-            let metrics = status::metrics(&self.config, published, &self.shared, &self.clock);
-            tasks.spawn_local(status::run(Status::new(metrics, lifecycle.clone()), listener));
+            let seen = status::Seen {
+                config: &self.config,
+                certificates: &self.certificates,
+                shared: &self.shared,
+                checks: self.checks,
+                store: self.store,
+                listeners: addresses,
+                started: self.started,
+                clock: self.clock.clone(),
+            };
+            tasks.spawn_local(status::run(seen.status(lifecycle.clone()), listener));
         }
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run(asked, keeping).await });

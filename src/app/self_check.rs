@@ -1,6 +1,7 @@
 //! The check of the own servers, as peers see them: after the start, and then on a timer.
 
 use super::unit_status::UnitStatus;
+use crate::admin::status::Checks;
 use crate::certs::Published;
 use crate::check::finding::Severity;
 use crate::check::network::Network;
@@ -32,8 +33,23 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
     }
 }
 
+/// What a check on behalf of whoever opens the status page may use: the system's resolver and roots,
+/// and public addresses only.
+pub(super) fn network_for_strangers(clock: Clock) -> Network {
+    Network::from_system(clock)
+}
+
+/// Who is told what a check has found, besides the log.
+pub(super) struct TellTo<'a> {
+    /// systemd.
+    pub(super) status: &'a UnitStatus,
+    /// The status page and the metrics.
+    pub(super) checks: &'a Checks,
+}
+
 /// Checks every own server at the start and then at every interval. Never returns.
-pub(super) async fn run(config: &Config, published: &Published, network: &Network, status: &UnitStatus) {
+pub(super) async fn run(config: &Config, published: &Published, network: &Network, clock: &Clock, tell_to: TellTo<'_>) {
+    let TellTo { status, checks } = tell_to;
     wait_for_certificates(config, published).await;
     let mut changes = published.subscribe();
     loop {
@@ -45,8 +61,11 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
             let report = check(server.server_name.as_str(), network).await;
             tell(&report);
             verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
+            checks.ended(clock.now(), report);
         }
         status.verdicts(verdicts.join(", "));
+        let interval = i64::try_from(config.check.interval.as_secs()).unwrap_or(i64::MAX);
+        checks.planned(clock.now().plus(interval));
         tokio::select! {
             () = sleep(config.check.interval) => {}
             // What was wrong may just have been mended: a verdict must not be six hours behind.
