@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod chain;
 pub mod discovery;
 pub mod finding;
+pub mod guard;
 mod judge;
 pub mod network;
 pub mod observe;
@@ -17,6 +18,7 @@ pub mod report;
 
 pub use catalogue::Code;
 pub use finding::{Finding, Severity};
+pub use guard::Guard;
 pub use network::{Limits, Network, Override};
 pub use report::{Report, Verdict};
 

@@ -2,6 +2,7 @@
 
 use super::chain::Policy;
 use super::discovery::Target;
+use super::guard::{Fence, Guard};
 use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::matrix::Host;
@@ -22,6 +23,8 @@ pub struct Network {
     pub(super) overrides: Vec<Override>,
     pub(super) limits: Limits,
     pub(super) private: bool,
+    pub(super) guard: Guard,
+    pub(super) fence: Fence,
     pub(super) clock: Clock,
 }
 
@@ -59,6 +62,8 @@ impl Network {
             overrides: Vec::new(),
             limits: Limits::default(),
             private: false,
+            guard: Guard::default(),
+            fence: Fence::default(),
             clock,
         }
     }
@@ -128,6 +133,11 @@ pub struct Override {
 }
 
 impl Override {
+    /// Where connections go instead, if to another host.
+    pub(super) fn to_host(&self) -> Option<&Host> {
+        self.to_host.as_ref()
+    }
+
     fn matches(&self, target: &Target) -> bool {
         self.host.as_ref().is_none_or(|host| *host == target.host) && self.port.is_none_or(|port| port == target.port)
     }

@@ -68,6 +68,53 @@ where
     }
 }
 
+/// Sends `requests` one after the other over one connection and collects the answers. The list ends
+/// with the first failure, and where the server closed the connection after an answer: it may be
+/// shorter than `requests`. The bounds are those of each exchange.
+pub async fn exchange_all<S, B>(
+    stream: S,
+    requests: Vec<Request<B>>,
+    bounds: Bounds,
+) -> Vec<Result<Response<Bytes>, ExchangeError>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
+        Ok(open) => open,
+        Err(error) => return vec![Err(error.into())],
+    };
+    let asking = async {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            if !answers.is_empty() && sender.ready().await.is_err() {
+                break;
+            }
+            let answer = async {
+                let (parts, body) = sender.send_request(request).await?.into_parts();
+                Ok(Response::from_parts(parts, collect(body, bounds.max_body).await?))
+            };
+            let answer = tokio::time::timeout(bounds.deadline, answer).await;
+            let answer = answer.unwrap_or(Err(ExchangeError::Timeout(bounds.deadline)));
+            let failed = answer.is_err();
+            answers.push(answer);
+            if failed {
+                break;
+            }
+        }
+        answers
+    };
+    tokio::pin!(asking);
+    tokio::pin!(connection);
+    tokio::select! {
+        answers = &mut asking => answers,
+        // What ended it is told to whoever waits for an answer.
+        _ = &mut connection => asking.await,
+    }
+}
+
 async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, ExchangeError>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,

@@ -80,7 +80,7 @@ fn describe(stop: &crate::check::observe::well_known::Stop) -> String {
     match stop {
         Stop::NotHttps(_) => "not https".to_owned(),
         Stop::NoAddress(host) => format!("{host} has no address"),
-        Stop::Loop(_) | Stop::TooMany | Stop::BadLocation(_) => "not a URL".to_owned(),
+        Stop::Loop(_) | Stop::TooMany | Stop::TooSlow(_) | Stop::BadLocation(_) => "not a URL".to_owned(),
     }
 }
 

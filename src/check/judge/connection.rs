@@ -39,8 +39,8 @@ pub(super) fn tries(fetched: &Fetched, trouble: &Trouble) -> String {
 
 fn connect(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TcpConnect, |seen| match &seen.version.answer {
-        // Not the server's fault; check.family speaks of it.
-        Err(Trouble::NoRoute(_)) => None,
+        // The first is not the server's fault, and check.family speaks of it; dns.public speaks of the second.
+        Err(Trouble::NoRoute(_) | Trouble::Guarded(_)) => None,
         Err(trouble) if trouble.before_tls() => Some(tries(&seen.version, trouble)),
         _ => None,
     })

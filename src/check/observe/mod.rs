@@ -6,7 +6,9 @@ pub mod client_api;
 pub mod dns;
 pub mod federation;
 pub mod http;
+mod tcp;
 pub mod tls;
+mod url;
 pub mod well_known;
 
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};

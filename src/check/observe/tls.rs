@@ -3,6 +3,7 @@
 //! Every chain is accepted ([`looker`]), so that a bad one can be shown, and the chain is examined
 //! afterwards. No secret is ever sent over these connections, only public questions.
 
+use super::tcp;
 use crate::check::chain::{Chain, tls_name};
 use crate::check::network::Network;
 use crate::matrix::Host;
@@ -59,6 +60,8 @@ pub enum Trouble {
     /// This machine has no way to such an address (for instance no IPv6): says nothing about the
     /// server.
     NoRoute(String),
+    /// The guard of the check does not let it go there; to where.
+    Guarded(String),
     /// The TLS handshake failed.
     Handshake(String),
     /// The HTTP exchange failed.
@@ -85,6 +88,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
             Self::NoRoute(text) => write!(f, "this machine cannot reach such an address: {text}"),
+            Self::Guarded(text) => write!(f, "not connected to, because {text}"),
             Self::Handshake(text) => write!(f, "the TLS handshake failed: {text}"),
             Self::Exchange(text) => write!(f, "no usable HTTP answer: {text}"),
             Self::TooLarge(limit) => write!(f, "the answer is longer than the {limit} bytes that peers read"),
@@ -98,7 +102,7 @@ impl fmt::Display for Trouble {
 impl Trouble {
     /// Whether it happened before TLS: then every other probe of the address fails the same way.
     pub fn before_tls(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::NoRoute(_) | Self::Timeout(Stage::Connect, _))
+        matches!(self, Self::Connect(_) | Self::NoRoute(_) | Self::Guarded(_) | Self::Timeout(Stage::Connect, _))
     }
 
     /// Whether it is the TLS layer that failed.
@@ -109,7 +113,7 @@ impl Trouble {
     /// Whether a second try may help. What took its whole time has been patient already (TCP
     /// itself repeats lost packets), and a missing route does not appear within a second.
     pub(super) fn worth_a_retry(&self) -> bool {
-        !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::TooLarge(_))
+        !matches!(self, Self::Timeout(..) | Self::NoRoute(_) | Self::Guarded(_) | Self::TooLarge(_))
     }
 }
 
@@ -121,11 +125,7 @@ pub(super) async fn open(
     offer: Offer,
 ) -> Result<(TlsStream<TcpStream>, Handshake), Trouble> {
     let limit = network.limits.connect;
-    let tcp = match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(connect_trouble(&error)),
-        Err(_) => return Err(Trouble::Timeout(Stage::Connect, limit)),
-    };
+    let tcp = tcp::connect(network, address).await?;
     let Some(server) = tls_name(name) else {
         return Err(Trouble::Handshake(format!("{name} is not a name that TLS can ask for")));
     };
@@ -149,14 +149,6 @@ pub(super) async fn open(
         chain: Chain::examine(presented, name, &network.roots, network.clock.now()),
     };
     Ok((stream, handshake))
-}
-
-fn connect_trouble(error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => Trouble::NoRoute(error.to_string()),
-        io::ErrorKind::ConnectionRefused => Trouble::Connect("connection refused".to_owned()),
-        _ => Trouble::Connect(error.to_string()),
-    }
 }
 
 fn handshake_text(error: &io::Error) -> String {
