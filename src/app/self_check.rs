@@ -4,6 +4,7 @@ use super::unit_status::UnitStatus;
 use crate::admin::status::Checks;
 use crate::certs::Published;
 use crate::check::finding::Severity;
+use crate::check::guard::Guard;
 use crate::check::network::Network;
 use crate::check::report::{Report, Verdict};
 use crate::check::{check, finding::Finding};
@@ -36,7 +37,7 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
 /// What a check on behalf of whoever opens the status page may use: the system's resolver and roots,
 /// and public addresses only.
 pub(super) fn network_for_strangers(clock: Clock) -> Network {
-    Network::from_system(clock)
+    Network::from_system(clock).with_guard(Guard::PublicOnly)
 }
 
 /// Who is told what a check has found, besides the log.
