@@ -47,6 +47,7 @@ use signals::Signals;
 use std::cell::Cell;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -192,6 +193,16 @@ impl App {
     /// The bound sockets.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where the status page is, unless it is off or taken.
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status.as_ref().map(|listener| listener.address)
+    }
+
+    /// What the status page says of the own servers: for a caller that checks by itself.
+    pub fn checks(&self) -> Checks {
+        self.checks.clone()
     }
 
     /// The certificates that are served.

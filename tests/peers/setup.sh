@@ -39,6 +39,7 @@ needs pebble pebble
 needs caddy caddy
 needs certbot certbot
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
+needs chromium chromium               # opens the status page; a few hundred megabytes with what it needs
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
@@ -47,6 +48,7 @@ needs mount mount
 needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers
+[[ -d /usr/share/fonts/truetype/liberation ]] || missing+=(fonts-liberation) # or Chromium has no letters
 [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
 
 for group in "$@"; do

@@ -4,8 +4,8 @@ use super::parts::{badge, date, findings, time, verdict_state};
 use super::text::{clock, count, span};
 use super::{Token, banner, class, document};
 use crate::admin::status::view::{
-    BudgetView, CertificateState, CertificateView, Problem, ServerView, Source, State, UpstreamState, UpstreamView,
-    View,
+    BudgetView, CertificateState, CertificateView, HeldView, Problem, ServerView, Source, State, UpstreamState,
+    UpstreamView, View,
 };
 use crate::check::finding::Severity;
 use crate::clock::Timestamp;
@@ -32,11 +32,6 @@ pub(in crate::admin::status) fn overview(view: &View, form: Token<'_>) -> String
         }
         h2 { "Homeserver" }
         div .cards { @for upstream in &view.upstreams { (upstream_card(upstream, now)) } }
-        p .soft .small {
-            "Since the start " (count(view.held.saved, "request was", "requests were"))
-            " saved by waiting, " (view.held.lost) " waited in vain; "
-            (count(view.held.waiting, "waits", "wait")) " now."
-        }
         h2 { "Certificates" }
         div .cards { @for certificate in &view.certificates { (certificate_card(certificate, now)) } }
         h2 { "Listeners" }
@@ -91,8 +86,12 @@ fn server_card(server: &ServerView, now: Timestamp) -> Markup {
                 @if let Some(next) = server.next_check { dt { "Next check" } dd { (time(next, now)) } }
                 dt { "Answered" }
                 dd {
-                    "about " (count(server.origins.last_hour, "server", "servers")) " in the last hour, "
-                    (server.origins.last_24_hours) " in 24 hours"
+                    @match (server.origins.last_hour, server.origins.last_24_hours) {
+                        (_, 0) => "no other server within 24 hours",
+                        (hour, day) => {
+                            "about " (count(hour, "server", "servers")) " in the last hour, " (day) " in 24 hours"
+                        }
+                    }
                 }
             }
             @if !notes.is_empty() {
@@ -119,13 +118,7 @@ fn upstream_card(upstream: &UpstreamView, now: Timestamp) -> Markup {
                 dt { "Address" } dd { (upstream.address) }
                 @if let Some(since) = upstream.since { dt { "Down" } dd { "since " (date(since, now)) } }
                 @if let Some(why) = &upstream.why { dt { "Because" } dd { (why) } }
-                @if upstream.state != UpstreamState::Unused {
-                    dt { "Held" }
-                    dd {
-                        (count(upstream.held.waiting, "waits", "wait")) " now; " (upstream.held.saved) " saved, "
-                        (upstream.held.lost) " in vain, " (upstream.held.refused) " refused"
-                    }
-                }
+                @if upstream.state != UpstreamState::Unused { dt { "Held" } dd { (held(upstream.held)) } }
                 @if let Some(last) = &upstream.last_outage {
                     dt { "Last outage" }
                     dd {
@@ -135,6 +128,18 @@ fn upstream_card(upstream: &UpstreamView, now: Timestamp) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What became of the requests that had to wait.
+fn held(held: HeldView) -> String {
+    let HeldView { waiting, saved, lost, left, refused } = held;
+    let parts =
+        [(waiting, "wait now"), (saved, "saved"), (lost, "waited in vain"), (left, "left"), (refused, "found no room")];
+    let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}"));
+    match parts.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "no request had to wait".to_owned(),
+        some => some,
     }
 }
 

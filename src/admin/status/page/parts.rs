@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 /// A point of time, near `now`.
 pub(super) fn time(at: Moment, now: Timestamp) -> Markup {
-    html! { time datetime=(at.0) title=(clock(at.0)) { (relative(at.0, now)) } }
+    html! { time datetime=(at.0) title=(at.0) { (relative(at.0, now)) } }
 }
 
 /// A date with its distance.

@@ -38,7 +38,7 @@ fn seen(report: &Report) -> Markup {
                 dl {
                     dt { "Step " (found.step) } dd { (found.meaning) }
                     dt { "Leads to" } dd { (found.targets.join(", ")) }
-                    dt { "Certificate for" } dd { (found.certificate_name) }
+                    dt { "Certificate" } dd { "for " (found.certificate_name) }
                 }
             }
         }

@@ -24,10 +24,14 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Date and time of day, in UTC.
+/// Date and time of day, in UTC, to the minute.
 pub(super) fn clock(at: Timestamp) -> String {
-    // RFC 3339 in UTC: its parts stand where they stand.
-    at.to_string().replace('T', " ").replace('Z', " UTC")
+    let text = at.to_string().replacen('T', " ", 1);
+    match text.strip_suffix('Z').and_then(|text| text.rsplit_once(':')) {
+        Some((minute, _)) => format!("{minute} UTC"),
+        // A time that no calendar has.
+        None => text,
+    }
 }
 
 /// "one server", "7 servers".
@@ -60,7 +64,7 @@ mod tests {
         assert_eq!(relative(now.plus(7_200), now), "in 2 h");
         assert_eq!(relative(now, now), "now");
         assert_eq!(relative(Timestamp(i64::MIN), Timestamp(i64::MAX)), "106751991167300 days ago");
-        assert_eq!(clock(now), "2026-09-21 14:13:20 UTC");
+        assert_eq!(clock(now), "2026-09-21 14:13 UTC");
         assert_eq!((count(1, "server", "servers").as_str(), count(0, "a", "b").as_str()), ("1 server", "0 b"));
     }
 }
