@@ -32,6 +32,7 @@ mod expiry;
 mod forward;
 mod identity;
 mod listen;
+mod packaging;
 mod peers;
 mod port80;
 mod probes;
