@@ -22,6 +22,7 @@
 mod acme;
 mod admin;
 mod architecture;
+mod browser;
 mod certificates;
 mod check_names;
 mod check_requests;
@@ -36,6 +37,7 @@ mod forward;
 mod identity;
 mod listen;
 mod own_check;
+mod packaging;
 mod peers;
 mod port80;
 mod probes;

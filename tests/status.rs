@@ -163,10 +163,10 @@ fn readiness_ends_with_the_first_signal_and_liveness_with_the_program() {
 fn it_is_read_only_and_knows_no_host() {
     let vestibule = start("http://127.0.0.1:9", "");
     let status = vestibule.address("status");
-    let root = ask(status, "/");
-    assert_eq!(root.status, 404);
-    for page in ["/metrics", "/livez", "/readyz"] {
-        assert!(root.text().contains(page), "{page} is not in {}", root.text());
+    let nothing = ask(status, "/nothing");
+    assert_eq!(nothing.status, 404);
+    for page in ["/", "/status.json", "/metrics", "/livez", "/readyz"] {
+        assert!(nothing.text().contains(page), "{page} is not in {}", nothing.text());
     }
     let at = |path: &str| format!("http://{status}{path}");
     let head = Curl::new().arguments(["--head"]).header("Host", "anything.example").send(&at("/metrics"));

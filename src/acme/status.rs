@@ -27,10 +27,19 @@ pub struct KeptStatus {
     pub window: Option<Window>,
     /// What went wrong last, unless a certificate came after it.
     pub last_failure: Option<Trouble>,
-    /// What is left at the CA that is asked first.
-    pub budget: Budget,
+    /// What is left at each CA, in order of preference.
+    pub budgets: Vec<CaBudget>,
     /// What is wrong, as sentences.
     pub problems: Vec<String>,
+}
+
+/// What is left of a CA's patience for one set of names.
+#[derive(Clone, Debug)]
+pub struct CaBudget {
+    /// The CA's directory.
+    pub directory: String,
+    /// By its record, or by none where that is damaged.
+    pub budget: Budget,
 }
 
 /// Something that went wrong at a CA.
@@ -107,9 +116,14 @@ async fn one(
         kind: failure.kind.cloned(),
         detail: failure.detail.to_owned(),
     });
-    let budget = ledgers.first().cloned().unwrap_or_default().budget(now, names);
+    let budgets = settings
+        .cas
+        .iter()
+        .zip(&ledgers)
+        .map(|(ca, ledger)| CaBudget { directory: ca.directory.clone(), budget: ledger.budget(now, names) });
+    let budgets = budgets.collect();
     let (certificate, ca) = stored.map_or((None, None), |stored| (Some(stored.certificate), stored.ca));
-    Ok(KeptStatus { names: names.to_vec(), certificate, ca, plan, window, last_failure, budget, problems })
+    Ok(KeptStatus { names: names.to_vec(), certificate, ca, plan, window, last_failure, budgets, problems })
 }
 
 /// Why a certificate does not do for `names` now.
@@ -214,6 +228,8 @@ mod tests {
         assert!(failed.plan.at >= now.plus(60), "{:?}", failed.plan);
         assert_eq!(failed.plan.held_by, Some(Hold::BackOff { failures: 1 }));
         assert_eq!(failed.last_failure.unwrap().detail, "no");
+        let [CaBudget { directory, budget }] = &failed.budgets[..] else { panic!("{:?}", failed.budgets) };
+        assert_eq!((directory.as_str(), budget.certificates_left_this_week), ("https://ca.test/dir", 4));
         scene.store.store(&crate::acme::ledger::key("ca.test_dir", first), b"{").await.unwrap();
         scene.store.store(&stored::key(first), b"nothing").await.unwrap();
         let damaged = scene.status(now).await.problems;

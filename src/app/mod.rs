@@ -23,11 +23,11 @@ pub use self_check::own_network;
 
 use crate::acme::ask::{Ask, Asked};
 use crate::admin::socket::{self, AdminBindError, AdminSocket};
-use crate::admin::status::{Lifecycle, Phase, Status};
+use crate::admin::status::{Checks, Lifecycle, Phase};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::net::connections::Connections;
@@ -36,6 +36,7 @@ use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::probe::OwnListeners;
 use crate::proxy::{Rates, Serving, Shared};
+use crate::telemetry::origins::Origins;
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
@@ -43,10 +44,12 @@ use certificates::{Certificates, Keeping};
 use desk::Desk;
 use expiry::Expiry;
 use sd_notify::NotifyState;
+use self_check::{Own, TellTo};
 use signals::Signals;
 use std::cell::Cell;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -128,7 +131,6 @@ pub enum Ended {
 pub struct App {
     config: Arc<Config>,
     clock: Clock,
-    store: Store,
     listeners: Arc<Vec<Listener>>,
     admin: Option<AdminSocket>,
     shared: Arc<Shared>,
@@ -137,6 +139,10 @@ pub struct App {
     unit_status: Rc<UnitStatus>,
     /// The status page's socket, unless it is off or taken.
     status: Option<Listener>,
+    /// What the page says of the own servers.
+    checks: Checks,
+    store: Store,
+    started: Timestamp,
 }
 
 impl App {
@@ -158,6 +164,7 @@ impl App {
             rates: Rates::new(&config.limits.rates),
             connections: Arc::new(Connections::new(most)),
             workers: Workers::planned(),
+            origins: Arc::new(Origins::new()),
         });
         let own = OwnListeners {
             listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
@@ -167,13 +174,37 @@ impl App {
         let unit_status = Rc::new(UnitStatus::default());
         let expiry =
             Expiry::new(&config, certificates.published(), store.clone(), clock.clone(), Rc::clone(&unit_status));
+        let (checks, started) = (Checks::default(), clock.now());
         let listeners = Arc::new(listeners);
-        Ok(Self { config, clock, store, listeners, admin, shared, certificates, expiry, unit_status, status })
+        Ok(Self {
+            config,
+            clock,
+            listeners,
+            admin,
+            shared,
+            certificates,
+            expiry,
+            unit_status,
+            status,
+            checks,
+            store,
+            started,
+        })
     }
 
     /// The bound sockets.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where the status page is, unless it is off or taken.
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status.as_ref().map(|listener| listener.address)
+    }
+
+    /// What the status page says of the own servers: for a caller that checks by itself.
+    pub fn checks(&self) -> Checks {
+        self.checks.clone()
     }
 
     /// The certificates that are served.
@@ -190,9 +221,14 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
+        let (config, published, clock) = (Arc::clone(&self.config), self.published(), self.clock.clone());
+        let (status, checks) = (Rc::clone(&self.unit_status), self.checks.clone());
         let store = self.store.clone();
-        let self_check = async move { self_check::run(&config, &published, &store, &network, &status).await };
+        let self_check = async move {
+            let tell_to = TellTo { status: &status, checks: &checks };
+            let own = Own { config: &config, published: &published, store: &store, clock: &clock };
+            self_check::run(own, &network, tell_to).await;
+        };
         self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
@@ -227,6 +263,7 @@ impl App {
         for listener in self.listeners.iter().chain(&self.status) {
             tracing::info!(listener = %listener.role, address = %listener.address, "listening");
         }
+        let addresses = self.listeners.iter().chain(&self.status).map(|one| (one.role, one.address)).collect();
         // The workers have their duplicates. With this one kept, connections would still be taken
         // while they drain, and never served.
         drop(self.listeners);
@@ -244,9 +281,17 @@ impl App {
             tasks.spawn_local(desk.run(taken));
         }
         if let Some(listener) = self.status {
-            let published = self.certificates.published();
-            let metrics = status::metrics(&self.config, published, &self.shared, &self.clock);
-            tasks.spawn_local(status::run(Status::new(metrics, lifecycle.clone()), listener));
+            let seen = status::Seen {
+                config: &self.config,
+                certificates: &self.certificates,
+                shared: &self.shared,
+                checks: self.checks,
+                store: self.store,
+                listeners: addresses,
+                started: self.started,
+                clock: self.clock.clone(),
+            };
+            tasks.spawn_local(status::run(seen.status(lifecycle.clone()), listener));
         }
         let certificates = self.certificates;
         tasks.spawn_local(async move { certificates.run(asked, keeping).await });

@@ -1,8 +1,10 @@
 //! The check of the own servers, as peers see them: after the start, and then on a timer.
 
 use super::unit_status::UnitStatus;
+use crate::admin::status::Checks;
 use crate::certs::{Published, Store};
 use crate::check::finding::{Finding, Severity};
+use crate::check::guard::Guard;
 use crate::check::network::Network;
 use crate::check::own::Subject;
 use crate::check::report::{Report, Verdict};
@@ -34,8 +36,34 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
     }
 }
 
+/// What a check on behalf of whoever opens the status page may use: the system's resolver and roots,
+/// and public addresses only.
+pub(super) fn network_for_strangers(clock: Clock) -> Network {
+    Network::from_system(clock).with_guard(Guard::PublicOnly)
+}
+
+/// Who is told what a check has found, besides the log.
+pub(super) struct TellTo<'a> {
+    /// systemd.
+    pub(super) status: &'a UnitStatus,
+    /// The status page and the metrics.
+    pub(super) checks: &'a Checks,
+}
+
+/// What is checked, and by which clock.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    pub(super) config: &'a Config,
+    pub(super) published: &'a Published,
+    /// For the keys that a server once published.
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+}
+
 /// Checks every own server at the start and then at every interval. Never returns.
-pub(super) async fn run(config: &Config, published: &Published, store: &Store, network: &Network, status: &UnitStatus) {
+pub(super) async fn run(own: Own<'_>, network: &Network, tell_to: TellTo<'_>) {
+    let TellTo { status, checks } = tell_to;
+    let Own { config, published, store, clock } = own;
     wait_for_certificates(config, published).await;
     let mut changes = published.subscribe();
     loop {
@@ -48,8 +76,11 @@ pub(super) async fn run(config: &Config, published: &Published, store: &Store, n
             let report = check_pinned(subject, store, network).await;
             tell(&report);
             verdicts.push(format!("{name} {}", report.verdict.as_str()));
+            checks.ended(clock.now(), report);
         }
         status.verdicts(verdicts.join(", "));
+        let interval = i64::try_from(config.check.interval.as_secs()).unwrap_or(i64::MAX);
+        checks.planned(clock.now().plus(interval));
         tokio::select! {
             () = sleep(config.check.interval) => {}
             // What was wrong may just have been mended: a verdict must not be six hours behind.

@@ -55,7 +55,7 @@ fn instructions(demo: &Demo, root: &Path) -> String {
     let root = root.display();
     // As it was started: it need not be on the PATH.
     let program = std::env::current_exe().map_or_else(|_| "vestibule".to_owned(), |path| path.display().to_string());
-    let (https, federation, http) = (demo.https, demo.federation, demo.http);
+    let (https, federation, http, status) = (demo.https, demo.federation, demo.http, demo.status);
     let curl = format!("curl --cacert {root} --connect-to {SERVER_NAME}:443:{https}");
     format!(
         "\nTry it (the CA lives in memory; only its root is in {root}, until you stop):\n\n\
@@ -72,6 +72,8 @@ fn instructions(demo: &Demo, root: &Path) -> String {
          # port 80 leads to https, but never with a token\n\
          curl -i --connect-to {SERVER_NAME}:80:{http} http://{SERVER_NAME}/\n\
          curl -i --connect-to {SERVER_NAME}:80:{http} http://{SERVER_NAME}/_matrix/client/versions\n\n\
+         # the status page, which a browser shows too\n\
+         curl http://{status}/\n\n\
          # the same check again, from outside\n\
          {program} check {SERVER_NAME} --private --ca-file {root} --connect-to {SERVER_NAME}:443:{https} --connect-to {SERVER_NAME}:8448:{federation}\n\n\
          Serving until Ctrl-C.\n"

@@ -65,12 +65,14 @@ pub struct Check {
     pub interval: Duration,
     /// What is demanded.
     pub network: CheckNetwork,
+    /// Whether the status page has a form that checks other servers.
+    pub status_check: bool,
 }
 
 /// Reads `[check]`.
 pub fn read_check(reader: &Reader) -> Check {
     let networks = [("public", CheckNetwork::Public), ("private", CheckNetwork::Private)];
-    let check = Check {
+    Check {
         interval: reader.read("interval", "\"6h\"", |node| {
             let interval = values::wait(node)?;
             // A check is a dozen connections to oneself: more often than once a minute helps nobody.
@@ -78,9 +80,6 @@ pub fn read_check(reader: &Reader) -> Check {
             if interval < floor { Err(Wrong::new("too often", "write at least \"1m\"")) } else { Ok(interval) }
         }),
         network: reader.read("network", "\"public\"", |node| values::word(node, &networks)),
-    };
-    if reader.read("status_check", "false", values::boolean) {
-        reader.without_effect("status_check");
+        status_check: reader.read("status_check", "false", values::boolean),
     }
-    check
 }

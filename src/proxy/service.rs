@@ -12,6 +12,7 @@ use super::flights::Flights;
 use super::forward::{Forwarding, forward};
 use super::http2::Linger;
 use super::identity::{RequestIds, client_of, given_request_id};
+use super::origins::Callers;
 use super::rates::Arriving;
 use super::respond;
 use super::router::{Asked, PlainRoute, Route, route, route_plain};
@@ -69,6 +70,7 @@ pub(super) struct Local {
     pub(super) date: DateLine,
     pub(super) request_ids: RequestIds,
     pub(super) flights: Rc<Flights>,
+    pub(super) callers: Callers,
     /// When the program stops.
     pub(super) drain: Watch,
 }
@@ -177,6 +179,7 @@ impl Service {
                 .saturating_sub(admitted.waited()),
             drain: &self.local.drain,
         };
+        let caller = self.local.callers.of(serving, &destination, &head);
         // Not sooner: a request that waits for its rate holds nothing else.
         let flight = self.local.flights.take(client.into()).ok_or(ProxyError::Crowded)?;
         let mut answer = match forward(head, body, pools, &forwarding).await {
@@ -188,6 +191,9 @@ impl Service {
             answered => answered?,
         };
         answer.flight = Some(flight);
+        if let Some(caller) = caller {
+            caller.answered(answer.head.status());
+        }
         rates.settle(&admitted, answer.head.status());
         Ok(answer)
     }

@@ -40,6 +40,7 @@ pub struct Serving {
 /// A homeserver as requests see it.
 #[derive(Debug)]
 pub(super) struct ServedServer {
+    pub server_name: String,
     pub documents: Documents,
     pub homeserver: UpstreamId,
     /// Explicit routes, in their order.
@@ -168,6 +169,14 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// The server name of the homeserver that a destination belongs to.
+    pub(super) fn server_name(&self, destination: &Destination) -> Option<&str> {
+        let upstream = self.upstreams.get(destination.steps.iter().next()?.upstream.0)?;
+        Some(&self.servers.get(upstream.server?)?.server_name)
+    }
+}
+
 /// The list while it is made.
 #[derive(Default)]
 struct Upstreams(Vec<ServedUpstream>);
@@ -221,6 +230,7 @@ impl Upstreams {
             address.as_ref().map(|address| self.add(name, Some(index), slice::from_ref(address), Check::Connect))
         };
         ServedServer {
+            server_name: server.server_name.to_string(),
             documents: Documents::new(server),
             homeserver,
             routes,

@@ -6,6 +6,7 @@ use super::date::DateLine;
 use super::flights::Flights;
 use super::http2::Linger;
 use super::identity::RequestIds;
+use super::origins::Callers;
 use super::rates::Rates;
 use super::service::{Local, Pools};
 use super::serving::Serving;
@@ -15,6 +16,7 @@ use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
 use crate::net::connections::Connections;
 use crate::net::listen::Listener;
+use crate::telemetry::origins::Origins;
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
 use std::io;
@@ -39,6 +41,8 @@ pub struct Shared {
     pub workers: usize,
     /// How much of what each client has sent.
     pub rates: Rates,
+    /// Who has been answered, for the status page.
+    pub origins: Arc<Origins>,
 }
 
 /// A worker thread's work.
@@ -70,6 +74,7 @@ impl Worker {
         let flights = Flights::new(self.shared.connections.most(), self.shared.workers);
         let local = Rc::new(Local {
             flights,
+            callers: Callers::new(Arc::clone(&self.shared.origins)),
             date: DateLine::new(self.shared.clock.clone()),
             shared: self.shared,
             pools: Pools::default(),

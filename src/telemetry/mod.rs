@@ -5,3 +5,4 @@ pub mod exposition;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod origins;

@@ -58,6 +58,28 @@ pub const CERTIFICATE_RUNG: Metric = gauge(
      4 expired, -1 not valid yet.",
 );
 
+/// For each own server that has been checked, and each id of the check.
+pub const CHECK_STATUS: Metric =
+    gauge("vestibule_check_status", None, "What the last self-check says of an id: 0 nothing, 1 mend, 2 fails.");
+
+/// For each own server that has been checked, by verdict.
+pub const CHECK_VERDICT: Metric =
+    gauge("vestibule_check_verdict", None, "1 for the verdict of the last self-check, 0 for the others.");
+
+/// For each own server that has been checked.
+pub const CHECK_LAST_RUN: Metric = gauge(
+    "vestibule_check_last_run_timestamp",
+    Some(Unit::Seconds),
+    "When the last self-check ended, in seconds since the epoch.",
+);
+
+/// For each own server, by window.
+pub const FEDERATION_ORIGINS: Metric = gauge(
+    "vestibule_federation_origins",
+    None,
+    "Different servers that the homeserver has answered in the last hour or day, estimated.",
+);
+
 /// Over all listeners but the status page's.
 pub const CONNECTIONS: Metric = gauge("vestibule_connections", None, "Open connections of clients and peers.");
 

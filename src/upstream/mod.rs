@@ -26,7 +26,7 @@ pub use budget::weight;
 pub use connect::ConnectError;
 pub use connection::{AnswerBodyError, Connection, Exchange, SendError};
 pub use gate::{Gate, Refused, Turn, Waiting};
-pub use outages::{Commons, Standing};
+pub use outages::{Commons, Down, Past, Standing};
 pub use outbound::{Outbound, Source};
 pub use pool::{Lease, Pool};
 pub use probe::Check;

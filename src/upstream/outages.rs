@@ -6,6 +6,7 @@ use crate::config::UpstreamAddress;
 use crate::telemetry::metrics::{HoldCounts, HoldMetrics};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What the gates of all workers share.
@@ -14,6 +15,8 @@ pub struct Commons {
     pub(super) budget: Arc<Budget>,
     /// One entry at most for each upstream of the configuration.
     outages: Mutex<HashMap<UpstreamAddress, Outage>>,
+    /// The last one that is over, of each upstream of the configuration at most.
+    past: Mutex<HashMap<UpstreamAddress, Past>>,
     /// What the gates count, one entry for each gate. A worker has one before each endpoint, for good.
     metrics: Mutex<BTreeMap<UpstreamAddress, Vec<Arc<HoldMetrics>>>>,
 }
@@ -25,15 +28,41 @@ pub struct Standing {
     pub address: UpstreamAddress,
     /// Whether no worker has found it down.
     pub up: bool,
+    /// While it is down.
+    pub down: Option<Down>,
+    /// The last time it was down, which is over.
+    pub last_outage: Option<Past>,
     /// Requests that had to wait for it.
     pub counts: HoldCounts,
     /// Connections that could not be opened.
     pub connect_failures: u64,
 }
 
+/// An outage that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// When the first worker noticed.
+    pub since: Instant,
+    /// What that worker saw.
+    pub why: String,
+}
+
+/// An outage that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// When the last worker saw the upstream again.
+    pub ended: Instant,
+    /// How long it was down.
+    pub lasted: Duration,
+    /// Requests that had to wait.
+    pub counts: HoldCounts,
+}
+
 #[derive(Debug)]
 struct Outage {
     since: Instant,
+    /// What the first worker saw.
+    why: String,
     /// Workers for which it lasts.
     workers: usize,
     counts: HoldCounts,
@@ -43,7 +72,7 @@ impl Commons {
     /// Nothing is held and nothing is down.
     #[expect(clippy::new_without_default, reason = "there is one per process; a default would invite a second")]
     pub fn new() -> Self {
-        Self { budget: Budget::new(), outages: Mutex::default(), metrics: Mutex::default() }
+        Self { budget: Budget::new(), outages: Mutex::default(), past: Mutex::default(), metrics: Mutex::default() }
     }
 
     /// What a new gate before `address` is to count in.
@@ -56,10 +85,12 @@ impl Commons {
     /// How every upstream does that has a gate.
     pub fn standings(&self) -> Vec<Standing> {
         let metrics = self.metrics();
-        let outages = self.outages();
+        let (outages, past) = (self.outages(), self.past());
         let standing = |(address, gates): (&UpstreamAddress, &Vec<Arc<HoldMetrics>>)| Standing {
             address: address.clone(),
             up: !outages.contains_key(address),
+            down: outages.get(address).map(|outage| Down { since: outage.since, why: outage.why.clone() }),
+            last_outage: past.get(address).copied(),
             counts: gates.iter().map(|gate| gate.counts()).fold(HoldCounts::default(), HoldCounts::plus),
             connect_failures: gates.iter().map(|gate| gate.connect_failures.get()).sum(),
         };
@@ -73,7 +104,7 @@ impl Commons {
             outage.workers += 1;
             return;
         }
-        let outage = Outage { since: Instant::now(), workers: 1, counts: HoldCounts::default() };
+        let outage = Outage { since: Instant::now(), why: why.to_owned(), workers: 1, counts: HoldCounts::default() };
         outages.insert(address.clone(), outage);
         drop(outages);
         tracing::warn!(upstream = %address, reason = why, "the upstream is down; requests wait for it");
@@ -90,13 +121,18 @@ impl Commons {
         }
         let Some(Outage { since, counts, .. }) = outages.remove(address) else { return };
         drop(outages);
+        self.past().insert(address.clone(), Past { ended: Instant::now(), lasted: since.elapsed(), counts });
         let HoldCounts { held, saved, lost, left, refused } = counts;
-        let down = std::time::Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let down = Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         tracing::info!(upstream = %address, ?down, held, saved, lost, left, refused, "the upstream is back");
     }
 
     fn metrics(&self) -> MutexGuard<'_, BTreeMap<UpstreamAddress, Vec<Arc<HoldMetrics>>>> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn past(&self) -> MutexGuard<'_, HashMap<UpstreamAddress, Past>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outages(&self) -> MutexGuard<'_, HashMap<UpstreamAddress, Outage>> {
@@ -125,8 +161,13 @@ mod tests {
         commons.began(&address, "refused");
         commons.ended(&address, one);
         assert_eq!(commons.outage(&address), Some((1, one)));
+        let standing = |commons: &Commons| commons.standings().remove(0);
+        let _gate = commons.metrics_of(&address);
+        assert_eq!(standing(&commons).down.unwrap().why, "refused");
         commons.ended(&address, one);
         assert_eq!(commons.outage(&address), None);
+        let past = standing(&commons).last_outage.unwrap();
+        assert_eq!((past.counts.saved, standing(&commons).up), (2, true));
         commons.ended(&address, one);
         assert_eq!(commons.outage(&address), None);
     }

@@ -43,6 +43,7 @@ needs apache2 apache2
 needs certbot certbot
 needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
+needs chromium chromium               # opens the status page; a few hundred megabytes with what it needs
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
@@ -53,6 +54,7 @@ needs perl prove                    # reads what the check writes for test harne
 needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers
+[[ -d /usr/share/fonts/truetype/liberation ]] || missing+=(fonts-liberation) # or Chromium has no letters
 [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
 
 for group in "$@"; do

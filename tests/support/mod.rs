@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod ca;
+pub mod chromium;
 pub mod curl;
 pub mod eventually;
 pub mod faulty_ca;

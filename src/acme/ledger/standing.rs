@@ -145,6 +145,13 @@ pub struct Budget {
     pub next_free: Option<Timestamp>,
 }
 
+impl Budget {
+    /// Of how many certificates a week [`Self::certificates_left_this_week`] is what is left.
+    pub const CERTIFICATES_A_WEEK: usize = CERTIFICATES_A_WEEK;
+    /// Of how many failures an hour [`Self::failures_left_this_hour`] is what is left.
+    pub const FAILURES_AN_HOUR: usize = FAILED_AN_HOUR;
+}
+
 /// A time and what holds until then.
 type Held = (Timestamp, Hold);
 

@@ -1,13 +1,18 @@
 //! What the metrics are made of, read when somebody asks.
 
+use super::Checks;
 use crate::certs::expiry::{ratio_left, rung};
 use crate::certs::x509::Facts;
 use crate::certs::{Certificate, Published};
+use crate::check::Code;
+use crate::check::finding::Severity;
+use crate::check::report::Verdict;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Owner};
 use crate::net::connections::Connections;
 use crate::telemetry::exposition::{Families, Labels};
 use crate::telemetry::names;
+use crate::telemetry::origins::{Answered, Origins};
 use crate::upstream::{Commons, Standing};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -91,6 +96,70 @@ impl Collector for CertificateMetrics {
         families.gauges(&names::CERTIFICATE_LIFETIME, shown.iter().map(|one| (one.labels(), left(one.facts()))))?;
         let rung = |facts: &Facts| rung(now, facts.not_before, facts.not_after).number();
         families.gauges(&names::CERTIFICATE_RUNG, shown.iter().map(|one| (one.labels(), rung(one.facts()))))
+    }
+}
+
+/// What the self-check has found of the own servers.
+#[derive(Debug)]
+pub struct CheckMetrics {
+    /// Which servers those are.
+    pub config: Arc<Config>,
+    /// What was found.
+    pub checks: Checks,
+}
+
+impl Collector for CheckMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let names = self.config.servers.iter().map(|server| server.server_name.to_string());
+        let known: Vec<_> = names.filter_map(|name| Some((self.checks.last(&name)?, name))).collect();
+        let mut families = Families::new(encoder);
+        let by_code = known.iter().flat_map(|(checked, server)| {
+            Code::ALL.iter().map(|code| {
+                let of_code = checked.report.findings.iter().filter(|finding| finding.id == *code);
+                let worst = of_code.map(|finding| finding.severity).max();
+                let number = match worst {
+                    None | Some(Severity::Info) => 0_i64,
+                    Some(Severity::Warn) => 1,
+                    Some(Severity::Fail) => 2,
+                };
+                (vec![("server", server.as_str()), ("code", code.id())], number)
+            })
+        });
+        families.gauges(&names::CHECK_STATUS, by_code)?;
+        let verdicts = known.iter().flat_map(|(checked, server)| {
+            VERDICTS.map(|verdict| {
+                let labels = vec![("server", server.as_str()), ("verdict", verdict.as_str())];
+                (labels, i64::from(checked.report.verdict == verdict))
+            })
+        });
+        families.gauges(&names::CHECK_VERDICT, verdicts)?;
+        let times = known.iter().map(|(checked, server)| (vec![("server", server.as_str())], checked.at.0));
+        families.gauges(&names::CHECK_LAST_RUN, times)
+    }
+}
+
+/// Every verdict there is.
+const VERDICTS: [Verdict; 4] = [Verdict::Federates, Verdict::Degraded, Verdict::Fails, Verdict::Unknown];
+
+/// Servers that have been answered.
+#[derive(Debug)]
+pub struct OriginMetrics {
+    /// Which servers have answered.
+    pub config: Arc<Config>,
+    /// Whom.
+    pub origins: Arc<Origins>,
+}
+
+impl Collector for OriginMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let answered = self.origins.answered();
+        let servers: Vec<_> = self.config.servers.iter().map(|server| server.server_name.to_string()).collect();
+        let samples = servers.iter().flat_map(|server| {
+            let Answered { hour, day } = answered.get(server).copied().unwrap_or_default();
+            [("1h", hour), ("24h", day)]
+                .map(|(window, count)| (vec![("server", server.as_str()), ("window", window)], count))
+        });
+        Families::new(encoder).gauges(&names::FEDERATION_ORIGINS, samples)
     }
 }
 

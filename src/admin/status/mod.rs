@@ -1,13 +1,25 @@
-//! The status listener: read-only, plain HTTP, on loopback unless configured otherwise.
+//! The status listener: the page, the metrics and readiness, in plain HTTP, on loopback unless
+//! configured otherwise.
 //!
 //! It runs on the control plane and reads what others count, so that a scrape costs the request path
-//! nothing. Whoever reaches it sees numbers and configured names; there is no secret and no power
-//! here, so any `Host` is served, and no other site's scripts may read it (no CORS).
+//! nothing. Whoever reaches it sees numbers, configured names and findings; there is no secret and no
+//! power here, so any `Host` is served, and no other site's scripts may read it (no CORS). The one
+//! exception is the form that checks other servers, which is off unless configured ([`CheckForm`]).
 
+mod checks;
 mod collectors;
+mod form;
+mod page;
 mod pages;
+mod sources;
+mod view;
 
-pub use collectors::{CertificateMetrics, ConnectionMetrics, ProcessMetrics, UpstreamMetrics};
+pub use checks::{Checked, Checks};
+pub use collectors::{
+    CertificateMetrics, CheckMetrics, ConnectionMetrics, OriginMetrics, ProcessMetrics, UpstreamMetrics,
+};
+pub use form::CheckForm;
+pub use sources::Sources;
 
 use crate::net::listen::Listener;
 use crate::telemetry::exposition::Exposition;
@@ -17,11 +29,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Connections at a time; others wait to be accepted. A monitor needs one, and these come out of the
 /// descriptors that are kept for the control plane.
@@ -29,6 +42,9 @@ const MAX_CONNECTIONS: usize = 16;
 
 /// For the whole of a connection, which is one request and its answer.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// For a check that the form has started, which takes 30 seconds at most, and its answer.
+const CHECK_LIMIT: Duration = Duration::from_secs(40);
 
 /// For the head of the request.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
@@ -66,17 +82,59 @@ impl Lifecycle {
     }
 }
 
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// What the status listener shows.
 #[derive(Debug)]
 pub struct Status {
     exposition: Exposition,
     lifecycle: Lifecycle,
+    sources: Sources,
+    cache: sources::Cache,
+    form: Option<CheckForm>,
+    policy: String,
+}
+
+/// How a request came.
+#[derive(Debug)]
+struct Arrival {
+    /// The address of this machine that was connected to.
+    own: IpAddr,
+    began: Instant,
+    /// How long the connection may take in all.
+    limit: Cell<Duration>,
+}
+
+impl Arrival {
+    fn new(own: IpAddr) -> Self {
+        Self { own, began: Instant::now(), limit: Cell::new(LIMIT) }
+    }
+
+    /// From now on it may take so long.
+    fn extend(&self, by: Duration) {
+        self.limit.set(self.began.elapsed().saturating_add(by));
+    }
+
+    /// Returns when it has taken too long.
+    async fn overdue(&self) {
+        while self.began.elapsed() < self.limit.get() {
+            sleep_until(self.began + self.limit.get()).await;
+        }
+    }
 }
 
 impl Status {
-    /// Shows these metrics and this phase.
-    pub fn new(exposition: Exposition, lifecycle: Lifecycle) -> Self {
-        Self { exposition, lifecycle }
+    /// Shows these metrics, this phase, and what the sources say, with a form if there is one.
+    pub fn new(exposition: Exposition, lifecycle: Lifecycle, sources: Sources, form: Option<CheckForm>) -> Self {
+        Self { exposition, lifecycle, sources, cache: sources::Cache::default(), form, policy: page::policy() }
     }
 
     /// Answers on `listener`. Ends only if the socket cannot be used. Must run inside a `LocalSet`.
@@ -103,15 +161,25 @@ impl Status {
 
 /// One request: monitors come once in many seconds, and an open connection would be held for nothing.
 async fn converse(stream: TcpStream, status: Rc<Status>) {
+    // A connection that is gone already has no address, and no use for an answer.
+    let Ok(own) = stream.local_addr() else { return };
+    let arrival = Rc::new(Arrival::new(own.ip()));
+    let overdue = Rc::clone(&arrival);
     let service = service_fn(move |request| {
-        let answer = status.answer(&request);
-        async move { Ok::<_, Infallible>(answer) }
+        let (status, arrival) = (Rc::clone(&status), Rc::clone(&arrival));
+        async move { Ok::<_, Infallible>(status.answer(request, &arrival).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(MAX_HEAD).keep_alive(false);
-    match timeout(LIMIT, builder.serve_connection(TokioIo::new(stream), service)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection to the status listener ended"),
-        Err(_) => tracing::debug!(limit = ?LIMIT, "a connection to the status listener took too long"),
+    tokio::select! {
+        ended = builder.serve_connection(TokioIo::new(stream), service) => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to the status listener ended");
+        },
+        () = overdue.overdue() => {
+            tracing::debug!(limit = ?overdue.limit.get(), "a connection to the status listener took too long");
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 mod homeserver;
 
 use super::{App, Ended, StartError};
+use crate::admin::status::Checks;
 use crate::certs::Store;
 use crate::check::check;
 use crate::check::network::{Network, Override};
@@ -38,7 +39,7 @@ pub enum DemoError {
     #[error("the stub homeserver has no signing key")]
     Key,
     /// The listeners are not where they should be.
-    #[error("the demo has no https listener")]
+    #[error("the demo lacks a listener")]
     NoListener,
 }
 
@@ -50,9 +51,13 @@ pub struct Demo {
     pub federation: SocketAddr,
     /// Where plain http is answered.
     pub http: SocketAddr,
+    /// Where the status page is.
+    pub status: SocketAddr,
     /// The root that its certificate ends in.
     pub root_pem: String,
     network: Network,
+    clock: Clock,
+    checks: Checks,
     drain: Drain,
     tasks: JoinSet<Result<Ended, StartError>>,
 }
@@ -64,10 +69,10 @@ impl Demo {
         let (homeserver, serving) = homeserver::start(SERVER_NAME, watch.clone()).await?;
         let text = format!(
             "server_name = \"{SERVER_NAME}\"\nhomeserver = \"http://{homeserver}\"\n\
-             [listen]\nhttps = [\"127.0.0.1:0\"]\nfederation = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"off\"\nstatus = \"off\"\n\
+             [listen]\nhttps = [\"127.0.0.1:0\"]\nfederation = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"off\"\nstatus = \"127.0.0.1:0\"\n\
              [tls]\nissuer = \"internal\"\n\
              [well_known]\nsupport = {{ contacts = [{{ role = \"m.role.admin\", matrix_id = \"@admin:{SERVER_NAME}\" }}] }}\n\
-             [check]\nnetwork = \"private\"\n[limits]\ndrain = \"1s\"\n"
+             [check]\nnetwork = \"private\"\nstatus_check = true\n[limits]\ndrain = \"1s\"\n"
         );
         let config = Config::parse(&text, Path::new("demo"));
         let config = config.map_err(|mut errors| DemoError::Config(errors.remove(0)))?;
@@ -75,13 +80,14 @@ impl Demo {
         let app = App::build(config, Store::memory(), clock.clone()).await?;
         let bound =
             |role| app.listeners().iter().find(|listener| listener.role == role).map(|listener| listener.address);
-        let (Some(https), Some(federation), Some(http)) =
-            (bound(Role::Https), bound(Role::Federation), bound(Role::Http))
+        let (Some(https), Some(federation), Some(http), Some(status)) =
+            (bound(Role::Https), bound(Role::Federation), bound(Role::Http), app.status_address())
         else {
             return Err(DemoError::NoListener);
         };
         let root_pem = app.internal_root().unwrap_or_default().to_owned();
-        let network = network(&root_pem, https, federation, clock);
+        let checks = app.checks();
+        let network = network(&root_pem, https, federation, clock.clone());
         let mut tasks = JoinSet::new();
         let mut stop = watch;
         tasks.spawn_local(app.run_unchecked(async move { stop.started().await }));
@@ -89,12 +95,14 @@ impl Demo {
             serving.await;
             Ok(Ended::Clean)
         });
-        Ok(Self { https, federation, http, root_pem, network, drain, tasks })
+        Ok(Self { https, federation, http, status, root_pem, network, clock, checks, drain, tasks })
     }
 
-    /// Checks the demo as a peer would.
+    /// Checks the demo as a peer would, and has the status page say so.
     pub async fn check(&self) -> Report {
-        check(SERVER_NAME, &self.network).await
+        let report = check(SERVER_NAME, &self.network).await;
+        self.checks.ended(self.clock.now(), report.clone());
+        report
     }
 
     /// Returns when the demo has ended by itself, as a signal makes it.

@@ -90,7 +90,7 @@ async fn issued(config: &Config, orders: &[CertificateOrder], now: Timestamp) ->
 }
 
 fn kept_row(status: KeptStatus, now: Timestamp) -> Row {
-    let KeptStatus { names, certificate, ca: _, plan, window: _, last_failure, budget: _, problems } = status;
+    let KeptStatus { names, certificate, ca: _, plan, window: _, last_failure, budgets: _, problems } = status;
     let good =
         |certificate: &Certificate| certificate.is_valid_at(now) && names.iter().all(|name| certificate.includes(name));
     Row {

@@ -154,7 +154,7 @@ fn harder(one: Verdict, other: Verdict) -> Verdict {
 
 /// The server that a federation request claims to come from, unless nobody verifies it there. `path` is
 /// the decoded one, which the homeserver acts on.
-fn claimed_origin<'h>(path: &str, authorization: impl Iterator<Item = &'h [u8]>) -> Option<&'h str> {
+pub(super) fn claimed_origin<'h>(path: &str, authorization: impl Iterator<Item = &'h [u8]>) -> Option<&'h str> {
     let endpoint = path.strip_prefix("/_matrix/federation/")?.split('/').nth(1)?;
     if UNSIGNED.contains(&endpoint) {
         return None;
