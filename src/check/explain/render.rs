@@ -11,6 +11,9 @@ const MARGIN: usize = 2;
 /// Where a command or a line of a configuration starts.
 const CODE: usize = 6;
 
+/// Longer words may not fit a line of a terminal with the margin of a manual page.
+const LONG: usize = 60;
+
 /// The page about `code`.
 pub fn page(code: Code, look: Look) -> String {
     let mut out = String::new();
@@ -97,19 +100,19 @@ pub fn roff() -> String {
          delegates to, and 192.0.2.7 one of its addresses.\n.SH FINDINGS\n"
     );
     for code in Code::ALL {
-        let _ = writeln!(out, ".SS {} ({})\n{}", quoted(code.id()), code.severity(), quoted(code.meaning()));
+        let _ = writeln!(out, ".SS {} ({})\n{}", quoted(code.id()), code.severity(), prose(code.meaning()));
         let Some(page) = find(code.id()) else { continue };
-        let _ = writeln!(out, ".PP\n{}\n.PP\n{}", quoted(page.about), quoted(page.peers));
+        let _ = writeln!(out, ".PP\n{}\n.PP\n{}", prose(page.about), prose(page.peers));
         if !page.see.is_empty() {
             out.push_str(".PP\nSee it yourself:\n");
             page.see.iter().for_each(|command| example(&mut out, command));
         }
-        let _ = writeln!(out, ".PP\n{}", quoted(&remedy(*code)));
+        let _ = writeln!(out, ".PP\n{}", prose(&remedy(*code)));
         for (place, text) in page.fixes {
             let _ = writeln!(out, ".PP\n{}:", quoted(place));
             example(&mut out, text);
         }
-        let _ = writeln!(out, ".PP\n{}", quoted(page.written));
+        let _ = writeln!(out, ".PP\n{}", prose(page.written));
     }
     out.push_str(".SH SEE ALSO\n.BR vestibule (1)\n");
     out
@@ -123,9 +126,65 @@ fn example(out: &mut String, text: &str) {
     out.push_str(".fi\n.RE\n");
 }
 
-/// Text in which nothing is a request or an escape, and hyphens and quotes survive copying.
+/// Text that is filled: a word that may not fit a line may be broken where a URL has its joints.
+fn prose(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.chars().count() {
+        0..=LONG => word.to_owned(),
+        _ => word.replace('/', "/\u{200b}").replace("/\u{200b}/", "//").replace('?', "?\u{200b}"),
+    });
+    quoted(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// Text in which nothing is a request or an escape, and hyphens and quotes survive copying. The
+/// input of groff is Latin-1 unless somebody says otherwise, so that other characters go by number.
 fn quoted(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
-    let text = text.replace('`', "\\(ga").replace('^', "\\(ha").replace('~', "\\(ti").replace('"', "\\(dq");
-    if text.starts_with('.') { format!("\\&{text}") } else { text }
+    let mut out = String::with_capacity(text.len());
+    if text.starts_with('.') {
+        out.push_str("\\&");
+    }
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\e"),
+            '-' => out.push_str("\\-"),
+            '\'' => out.push_str("\\(aq"),
+            '`' => out.push_str("\\(ga"),
+            '^' => out.push_str("\\(ha"),
+            '~' => out.push_str("\\(ti"),
+            '"' => out.push_str("\\(dq"),
+            // A place for a break, without a hyphen.
+            '\u{200b}' => out.push_str("\\:"),
+            _ if letter.is_ascii() => out.push(letter),
+            _ => {
+                let _ = write!(out, "\\[u{:04X}]", u32::from(letter));
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_groff_would_misread_is_escaped() {
+        for (text, page) in [
+            (".SH no - 'x'", "\\&.SH no \\- \\(aqx\\(aq"),
+            ("a\\b `c` ^~\"", "a\\eb \\(gac\\(ga \\(ha\\(ti\\(dq"),
+            ("if ($x …) é 😀", "if ($x \\[u2026]) \\[u00E9] \\[u1F600]"),
+        ] {
+            assert_eq!(quoted(text), page);
+            assert_eq!(prose(text), page);
+        }
+    }
+
+    #[test]
+    fn only_long_words_are_broken_and_only_in_prose() {
+        let short = "https://example.com/_matrix/x?y";
+        assert_eq!(prose(short), short);
+        let path = "x".repeat(LONG);
+        let long = format!("see https://example.com/{path}?y=z");
+        assert_eq!(prose(&long), format!("see https://\\:example.com/\\:{path}?\\:y=z"));
+        assert_eq!(quoted(&long), long);
+    }
 }
