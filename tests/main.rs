@@ -22,6 +22,7 @@
 mod acme;
 mod admin;
 mod architecture;
+mod catalogue;
 mod certificates;
 mod cli;
 mod contract;
