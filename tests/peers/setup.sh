@@ -2,7 +2,7 @@
 # Installs the other programs that take part in the tests: Debian packages, a Python environment below target/, and there
 # as well a newer Pebble than Debian stable has, taken from its next releases.
 # Says what it installs, and does nothing, quickly, when all is there.
-# setup.sh GROUP… installs what these need as well: `probes`, other proxies to compare with.
+# setup.sh GROUP… installs what these need as well.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -35,9 +35,11 @@ needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
 needs pebble pebble
-# In Debian these two are services as well, which begin to run as soon as they are installed.
+# In Debian these four are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
 needs certbot certbot
+needs nginx-light nginx
+needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
@@ -51,10 +53,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes) # In Debian they are services too, which begin to run as soon as they are installed.
-            needs nginx-light nginx
-            needs haproxy haproxy
-            ;;
+        probes) ;; # compares with what all tests need
         fuzz) needs g++ g++ ;; # compiles libFuzzer
         *) die "unknown group: $group; known: probes fuzz" ;;
     esac
