@@ -8,7 +8,6 @@
 mod account;
 pub mod ask;
 mod ca;
-pub mod caa;
 mod directory;
 pub mod dns01;
 pub mod ledger;

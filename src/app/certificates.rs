@@ -1,5 +1,6 @@
 //! Where the served certificates come from, and how a new one reaches the workers.
 
+use super::files::{FileReport, check_files, replaced, uncovered, unused_files};
 use super::{CaFileError, StartError};
 use crate::acme::ask::Asked;
 use crate::acme::plan::{self, Validity};
@@ -9,7 +10,7 @@ use crate::certs::internal::Authority;
 use crate::certs::keyring::Slot;
 use crate::certs::watch::{self, Watch};
 use crate::certs::{Certificate, Keyring, Published, StateLock, Store, files};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::{AcmeCa, CertificateOrder, Config, DefaultCertificate, Issuer};
 use crate::dns::Resolver;
 use crate::matrix::HostPattern;
@@ -20,27 +21,19 @@ use crate::telemetry::log::Chain;
 use crate::tls::{Tickets, TlsTable};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 
 /// How often the internal CA looks whether a certificate is due. Lifetimes are days.
 const INTERNAL_TICK: Duration = Duration::from_secs(600);
 
+/// How often to look whether a pair of files has expired. Nobody notices a minute.
+const FILES_TICK: Duration = Duration::from_secs(60);
+
 /// After a state directory that could not be locked.
 const LOCK_RETRY: Duration = Duration::from_secs(60);
-
-/// What became of one pair of the operator's files.
-#[derive(Debug)]
-pub enum FileReport {
-    /// It is served, perhaps repaired.
-    Served {
-        /// What had to be put right, as sentences.
-        repairs: Vec<String>,
-    },
-    /// It cannot be used, with the remedy.
-    Refused(String),
-}
 
 /// The issuers and what they have published.
 pub(super) struct Certificates {
@@ -49,7 +42,7 @@ pub(super) struct Certificates {
     shared: Arc<Shared>,
     tickets: Tickets,
     clock: Clock,
-    orders: Vec<CertificateOrder>,
+    orders: channel::Sender<Vec<CertificateOrder>>,
     issuer: Prepared,
     watch: Option<Watch>,
     /// Serial numbers of what is published and told, so that each certificate is told once, and
@@ -98,7 +91,7 @@ impl Certificates {
         for unused in unused_files(config, &published) {
             tracing::warn!("{unused}");
         }
-        let orders = uncovered(config, &published);
+        let orders = uncovered(config, &published, clock.now());
         let issuer = match config.tls.issuer {
             Issuer::Files => {
                 if published.subscribe().borrow().is_empty() {
@@ -145,7 +138,7 @@ impl Certificates {
             shared: Arc::clone(shared),
             tickets,
             clock,
-            orders,
+            orders: channel::Sender::new(orders),
             issuer,
             watch: Some(watch),
             told: RefCell::default(),
@@ -168,8 +161,8 @@ impl Certificates {
     }
 
     /// What the operator's files leave to the issuer.
-    pub(super) fn orders(&self) -> &[CertificateOrder] {
-        &self.orders
+    pub(super) fn orders(&self) -> channel::Receiver<Vec<CertificateOrder>> {
+        self.orders.subscribe()
     }
 
     /// Keeps certificates valid and shows every new one, and has the manager do what people ask of it.
@@ -184,20 +177,27 @@ impl Certificates {
         let issuer = std::mem::replace(&mut self.issuer, Prepared::Files);
         match issuer {
             Prepared::Acme(manager) => {
-                for order in &self.orders {
+                for order in self.orders.borrow().iter() {
                     if keeping == Keeping::Always && !order.names.iter().all(|name| self.published.includes(name)) {
                         tracing::warn!(names = %HostPattern::list(&order.names), "no certificate yet: handshakes for these names are refused until the CA has issued one");
                     }
                 }
                 let order = async {
                     let _lock = self.lock(&mut asked).await;
-                    manager.run(self.orders.clone(), asked, keeping == Keeping::Always).await;
+                    let (manager, mut changes) = (Rc::from(manager), self.orders.subscribe());
+                    loop {
+                        let orders = changes.borrow_and_update().clone();
+                        tokio::select! {
+                            () = Manager::keep(&manager, orders, &mut asked, keeping == Keeping::Always) => {}
+                            _ = changes.changed() => {}
+                        }
+                    }
                 };
-                tokio::join!(order, watch, self.follow());
+                tokio::join!(order, watch, self.follow(), self.follow_files());
             }
             Prepared::Internal(authority) => {
                 self.issuer = Prepared::Internal(authority);
-                tokio::join!(self.keep_internal(), watch, self.follow());
+                tokio::join!(self.keep_internal(), watch, self.follow(), self.follow_files());
             }
             Prepared::Files => {
                 tokio::join!(watch, self.follow());
@@ -251,6 +251,46 @@ impl Certificates {
         }
     }
 
+    /// Keeps what the files leave to the issuer in step with them: a pair that has expired covers nothing, one that
+    /// has been mended does again.
+    async fn follow_files(&self) {
+        let mut changes = self.published.subscribe();
+        loop {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(self.files_pause()) => {}
+            }
+            changes.mark_unchanged();
+            let now = self.clock.now();
+            let left = uncovered(&self.config, &self.published, now);
+            if *self.orders.borrow() != left {
+                let names: Vec<_> = left.iter().map(|order| HostPattern::list(&order.names)).collect();
+                tracing::warn!(names = %names.join(","), "what the files of tls.certificates leave to the issuer has changed");
+                self.orders.send_replace(left);
+            }
+            let slots = changes.borrow().clone();
+            for slot in replaced(&self.config, &slots, now) {
+                tracing::warn!(names = %slots.get(&slot).map(|one| one.names()).unwrap_or_default(), "an expired certificate from files is replaced by the issuer's");
+                self.published.retire(&slot);
+            }
+        }
+    }
+
+    /// Until the next pair of files expires, and never long: the wall clock may jump.
+    fn files_pause(&self) -> Duration {
+        let now = self.clock.now();
+        let ends = self
+            .published
+            .subscribe()
+            .borrow()
+            .values()
+            .map(|one| one.facts().not_after)
+            .filter(|end| *end >= now)
+            .min();
+        let left = ends.and_then(|end| u64::try_from(end.since(now) + 1).ok()).map(Duration::from_secs);
+        left.unwrap_or(FILES_TICK).min(FILES_TICK)
+    }
+
     /// Swaps in a snapshot with these certificates.
     fn show(&self, slots: &BTreeMap<Slot, Arc<Certificate>>) -> Result<(), rustls::Error> {
         let default = match &self.config.tls.default_certificate {
@@ -283,8 +323,12 @@ impl Certificates {
     }
 
     async fn keep_internal(&self) {
+        let mut orders = self.orders.subscribe();
         loop {
-            tokio::time::sleep(INTERNAL_TICK).await;
+            tokio::select! {
+                () = tokio::time::sleep(INTERNAL_TICK) => {}
+                _ = orders.changed() => {}
+            }
             self.issue_internally();
         }
     }
@@ -293,7 +337,7 @@ impl Certificates {
     fn issue_internally(&self) {
         let Prepared::Internal(authority) = &self.issuer else { return };
         let now = self.clock.now();
-        for order in &self.orders {
+        for order in self.orders.borrow().iter() {
             let Some(first) = order.names.first() else { continue };
             let slot = Slot::Issued(first.to_string());
             let current = self.published.subscribe().borrow().get(&slot).cloned();
@@ -313,46 +357,6 @@ impl Certificates {
             }
         }
     }
-}
-
-/// Loads every pair of the operator's files and hands the usable ones to `publish`.
-pub fn check_files(
-    config: &Config,
-    now: Timestamp,
-    mut publish: impl FnMut(Slot, Arc<Certificate>),
-) -> Vec<FileReport> {
-    let reports = config.tls.certificates.iter().enumerate().map(|(index, pair)| match files::load(pair, now) {
-        Ok(loaded) => {
-            publish(Slot::Files(index), Arc::new(loaded.certificate));
-            FileReport::Served { repairs: loaded.repairs }
-        }
-        Err(error) => FileReport::Refused(error.to_string()),
-    });
-    reports.collect()
-}
-
-/// Files that cover no served name, as sentences.
-pub fn unused_files(config: &Config, published: &Published) -> Vec<String> {
-    let served: Vec<_> = config.names.iter().map(|(host, _)| host).collect();
-    let slots = published.subscribe().borrow().clone();
-    let unused = slots.iter().filter_map(|(slot, certificate)| match slot {
-        Slot::Files(index) if !served.iter().any(|host| certificate.covers(host)) => {
-            let path = config.tls.certificates.get(*index)?.chain.display();
-            Some(format!("tls.certificates: {path} covers no served name, only {}", certificate.names()))
-        }
-        Slot::Files(_) | Slot::Issued(_) | Slot::LeftOver(_) => None,
-    });
-    unused.collect()
-}
-
-/// What the files leave to the issuer: orders lose the names that a file covers, and the wildcards
-/// of which files cover every served name.
-pub fn uncovered(config: &Config, published: &Published) -> Vec<CertificateOrder> {
-    let left: Vec<_> = config.names.certificate_names().iter().filter(|name| !published.covers(name)).collect();
-    let is_left = |pattern: &&HostPattern| left.iter().any(|name| pattern.covers(name));
-    let orders = config.names.orders().iter();
-    let orders = orders.map(|order| CertificateOrder { names: order.names.iter().filter(is_left).cloned().collect() });
-    orders.filter(|order| !order.names.is_empty()).collect()
 }
 
 /// The system's roots and those that `ca_file` adds for this CA.

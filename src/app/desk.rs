@@ -7,7 +7,7 @@ use crate::config::{CertificateOrder, Config, Issuer};
 use crate::matrix::Host;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Commands under way at once. The admin socket lets no more in; this counts those as well whose
@@ -24,13 +24,17 @@ const FORCED: &str = "forced: this order counts, whatever comes of it. Let's Enc
 /// Takes commands.
 pub(super) struct Desk {
     config: Arc<Config>,
-    orders: Vec<CertificateOrder>,
+    orders: watch::Receiver<Vec<CertificateOrder>>,
     manager: mpsc::Sender<Asked>,
 }
 
 impl Desk {
     /// A desk in front of the manager, which keeps the certificates for `orders`.
-    pub(super) fn new(config: &Arc<Config>, orders: Vec<CertificateOrder>, manager: mpsc::Sender<Asked>) -> Self {
+    pub(super) fn new(
+        config: &Arc<Config>,
+        orders: watch::Receiver<Vec<CertificateOrder>>,
+        manager: mpsc::Sender<Asked>,
+    ) -> Self {
         Self { config: Arc::clone(config), orders, manager }
     }
 
@@ -72,7 +76,7 @@ impl Desk {
 
     /// Has the manager do it. `None` when the manager has ended first.
     pub(super) async fn ask(&self, ask: Ask, line: impl Fn(String)) -> Option<bool> {
-        if let Some(reason) = objection(&self.config, &self.orders, &ask) {
+        if let Some(reason) = objection(&self.config, &self.orders.borrow(), &ask) {
             line(reason);
             return Some(false);
         }

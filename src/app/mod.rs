@@ -8,6 +8,7 @@ mod certificates;
 pub mod demo;
 mod desk;
 mod expiry;
+mod files;
 mod hook;
 mod self_check;
 mod signals;
@@ -15,8 +16,9 @@ mod status;
 mod unit_status;
 mod workers;
 
-pub use certificates::{FileReport, acme_roots, check_files, uncovered, unused_files};
+pub use certificates::acme_roots;
 pub use desk::objection;
+pub use files::{FileReport, check_files, uncovered, unused_files};
 pub use self_check::own_network;
 
 use crate::acme::ask::{Ask, Asked};
@@ -126,6 +128,7 @@ pub enum Ended {
 pub struct App {
     config: Arc<Config>,
     clock: Clock,
+    store: Store,
     listeners: Arc<Vec<Listener>>,
     admin: Option<AdminSocket>,
     shared: Arc<Shared>,
@@ -162,9 +165,10 @@ impl App {
         };
         let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
-        let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
+        let expiry =
+            Expiry::new(&config, certificates.published(), store.clone(), clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);
-        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, status })
+        Ok(Self { config, clock, store, listeners, admin, shared, certificates, expiry, unit_status, status })
     }
 
     /// The bound sockets.
@@ -187,7 +191,8 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
         let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
-        let self_check = async move { self_check::run(&config, &published, &network, &status).await };
+        let store = self.store.clone();
+        let self_check = async move { self_check::run(&config, &published, &store, &network, &status).await };
         self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
@@ -200,7 +205,7 @@ impl App {
     /// Sentences for whoever asked go to `line`. `None` when it was stopped before it was done.
     pub async fn run_once(self, ask: Ask, line: impl Fn(String)) -> Result<Option<bool>, StartError> {
         let (manager, asked) = mpsc::channel(WAITING);
-        let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager.clone());
+        let desk = Desk::new(&self.config, self.certificates.orders(), manager.clone());
         let outcome = Cell::new(None);
         let done = async { outcome.set(desk.ask(ask, line).await) };
         self.serve(done, pending(), Keeping::WhenAsked, (manager, asked)).await?;
@@ -234,7 +239,7 @@ impl App {
         let mut admin = JoinSet::new();
         if let Some(socket) = self.admin {
             let (calls, taken) = mpsc::channel(WAITING);
-            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager);
+            let desk = Desk::new(&self.config, self.certificates.orders(), manager);
             admin.spawn(socket::serve(socket, calls));
             tasks.spawn_local(desk.run(taken));
         }

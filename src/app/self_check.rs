@@ -1,13 +1,15 @@
 //! The check of the own servers, as peers see them: after the start, and then on a timer.
 
 use super::unit_status::UnitStatus;
-use crate::certs::Published;
-use crate::check::finding::Severity;
+use crate::certs::{Published, Store};
+use crate::check::finding::{Finding, Severity};
 use crate::check::network::Network;
+use crate::check::own::Subject;
 use crate::check::report::{Report, Verdict};
-use crate::check::{check, finding::Finding};
+use crate::check::{Pins, check_own};
 use crate::clock::Clock;
 use crate::config::{CheckNetwork, Config};
+use crate::telemetry::log::Chain;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -33,7 +35,7 @@ pub fn own_network(config: &Config, internal_root: Option<&str>, clock: Clock) -
 }
 
 /// Checks every own server at the start and then at every interval. Never returns.
-pub(super) async fn run(config: &Config, published: &Published, network: &Network, status: &UnitStatus) {
+pub(super) async fn run(config: &Config, published: &Published, store: &Store, network: &Network, status: &UnitStatus) {
     wait_for_certificates(config, published).await;
     let mut changes = published.subscribe();
     loop {
@@ -41,10 +43,11 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
         changes.mark_unchanged();
         let waited = missing(config, published);
         let mut verdicts = Vec::new();
-        for server in &config.servers {
-            let report = check(server.server_name.as_str(), network).await;
+        for subject in Subject::all(config) {
+            let name = subject.server.server_name.clone();
+            let report = check_pinned(subject, store, network).await;
             tell(&report);
-            verdicts.push(format!("{} {}", server.server_name, report.verdict.as_str()));
+            verdicts.push(format!("{name} {}", report.verdict.as_str()));
         }
         status.verdicts(verdicts.join(", "));
         tokio::select! {
@@ -53,6 +56,32 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
             _ = changes.changed(), if waited => sleep(SETTLE).await,
         }
     }
+}
+
+/// Where the keys that a server once published are kept.
+fn pins_key(name: &str) -> String {
+    // A slash would be a folder; names have none, but IPv6 literals have what files should not.
+    format!("check/keys-{}.json", name.replace([':', '[', ']'], "_"))
+}
+
+/// Checks, and holds the server's keys against those of the last time.
+async fn check_pinned(subject: Subject, store: &Store, network: &Network) -> Report {
+    let key = pins_key(subject.server.server_name.as_str());
+    let (kept, readable) = match store.load(&key).await {
+        Ok(kept) => (kept, true),
+        Err(failed) => {
+            tracing::warn!(error = %Chain(&failed), "the keys of the last check cannot be read");
+            (None, false)
+        }
+    };
+    let before = kept.as_deref().and_then(Pins::read);
+    let report = check_own(subject, network, before.as_ref()).await;
+    if let Some(pins) = Pins::after(before.as_ref(), &report, network.now()).filter(|_| readable)
+        && let Err(failed) = store.store(&key, pins.to_json().as_bytes()).await
+    {
+        tracing::warn!(error = %Chain(&failed), "the keys of this check cannot be kept");
+    }
+    report
 }
 
 /// Whether a server still has no certificate.

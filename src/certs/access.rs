@@ -62,7 +62,7 @@ enum Way {
 }
 
 /// What to type so that this process may read all of `denied`, as a sentence.
-pub(super) fn remedy(denied: &[&Path]) -> String {
+pub fn remedy(denied: &[&Path]) -> String {
     let obstacles: Vec<_> = denied.iter().filter_map(|path| obstacle(path)).collect();
     if obstacles.is_empty() {
         // Nothing to be seen in the modes: an access list, SELinux, AppArmor, a sandboxed unit.

@@ -4,7 +4,7 @@
 //! something. [`Published`] is the one place that says which certificates are served; issuers put
 //! them there, the TLS terminator reads a [`Keyring`] made from it.
 
-mod access;
+pub mod access;
 pub mod certificate;
 pub mod challenges;
 pub mod expiry;

@@ -69,9 +69,19 @@ impl Finding {
         Self { remedy: self.remedy.replace("{host}", &host.to_string()), ..self }
     }
 
+    /// Another remedy than the rule's own, where the right one can be told exactly.
+    pub fn remedied(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
     /// Another severity than the rule's own.
     pub fn at(self, severity: Severity) -> Self {
         Self { severity, ..self }
+    }
+
+    /// Another remedy than the rule's own, where what was seen names the exact one.
+    pub fn fix(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
     }
 
     /// Only a remark where `condition` holds.

@@ -1,10 +1,13 @@
 //! What a check may use of the world: whom it asks, whom it trusts, how long it waits.
 
-use super::chain::Policy;
+use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
-use crate::clock::Clock;
+use super::guard::{Fence, Guard};
+use super::progress::Progress;
+use crate::clock::{Clock, Timestamp};
 use crate::dns::Resolver;
 use crate::matrix::Host;
+use crate::matrix::keys::SigningKey;
 use crate::net::roots::{self, BadRoots};
 use rustls::RootCertStore;
 use std::str::FromStr;
@@ -15,14 +18,16 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Network {
     pub(super) resolver: Resolver,
-    pub(super) roots: Arc<RootCertStore>,
-    /// Whether the caller added roots of its own: then an unknown issuer is no matter of a
-    /// forgotten `--ca-file`.
-    pub(super) extra_roots: bool,
+    pub(super) roots: Arc<TrustSets>,
     pub(super) overrides: Vec<Override>,
     pub(super) limits: Limits,
     pub(super) private: bool,
+    pub(super) guard: Guard,
+    pub(super) fence: Fence,
     pub(super) clock: Clock,
+    pub(super) progress: Progress,
+    /// The signing keys of the server to be checked, where its operator gave them.
+    pub(super) signing_key: Option<Arc<[SigningKey]>>,
 }
 
 /// How long things may take.
@@ -50,16 +55,20 @@ impl Default for Limits {
 }
 
 impl Network {
-    /// A public network: every server is expected on public addresses with a public CA.
+    /// A public network: every server is expected on public addresses with a public CA, which
+    /// `roots`, those of this machine, know as well as Mozilla's list.
     pub fn new(resolver: Resolver, roots: RootCertStore, clock: Clock) -> Self {
         Self {
             resolver,
-            roots: Arc::new(roots),
-            extra_roots: false,
+            roots: Arc::new(TrustSets::new(roots)),
             overrides: Vec::new(),
             limits: Limits::default(),
             private: false,
+            guard: Guard::default(),
+            fence: Fence::default(),
             clock,
+            progress: Progress::default(),
+            signing_key: None,
         }
     }
 
@@ -73,10 +82,9 @@ impl Network {
         Self { resolver, ..self }
     }
 
-    /// Trusts the CA certificates in `pem` too.
+    /// Trusts the CA certificates in `pem` too, as peers would that were told of them.
     pub fn with_ca_pem(mut self, pem: &[u8]) -> Result<Self, BadRoots> {
-        roots::add_pem(Arc::make_mut(&mut self.roots), pem)?;
-        self.extra_roots = true;
+        Arc::make_mut(&mut self.roots).add_pem(pem)?;
         Ok(self)
     }
 
@@ -96,9 +104,25 @@ impl Network {
         Self { limits, ..self }
     }
 
+    /// Tells `progress` what is being waited for.
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// Signs some questions with these keys of the server that is checked. They are used only where
+    /// the server publishes one of them, and over connections whose certificate verified.
+    pub fn with_signing_keys(self, keys: Vec<SigningKey>) -> Self {
+        Self { signing_key: Some(keys.into()), ..self }
+    }
+
+    /// Now, by the clock handed in.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Whose certificates are expected.
     pub(super) fn policy(&self) -> Policy {
-        Policy { private: self.private, roots_given: self.extra_roots }
+        Policy { private: self.private, roots_given: self.roots.has_given() }
     }
 
     /// Where a connection to `target` really goes: the target itself, or what an override says.
@@ -128,6 +152,11 @@ pub struct Override {
 }
 
 impl Override {
+    /// Where connections go instead, if to another host.
+    pub(super) fn to_host(&self) -> Option<&Host> {
+        self.to_host.as_ref()
+    }
+
     fn matches(&self, target: &Target) -> bool {
         self.host.as_ref().is_none_or(|host| *host == target.host) && self.port.is_none_or(|port| port == target.port)
     }

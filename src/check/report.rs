@@ -3,13 +3,14 @@
 //! `{server_name, verdict, findings, discovery, connections, took_ms}`: the first three say what to
 //! do, the others show what was seen.
 
-use super::catalogue::Code;
 use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
+use super::lifetime;
 use super::observe::Observation;
 use super::observe::federation::Connection;
 use super::observe::well_known::Visit;
+pub use super::tls_view::{CertificateView, SniView, TlsView, WeakView};
 use crate::dns::Outcome;
 use crate::matrix::version::ServerVersion;
 use crate::matrix::well_known::parse_server_document;
@@ -33,6 +34,8 @@ pub struct Report {
     pub connections: Vec<ConnectionView>,
     /// How long the check took, in milliseconds.
     pub took_ms: u64,
+    /// A closed network was checked: findings about address ranges and public CAs are remarks.
+    pub private: bool,
 }
 
 /// The outcome in a word.
@@ -64,10 +67,9 @@ impl Verdict {
     /// answer: without one, and without a fault, nothing has been learnt.
     pub fn of(findings: &[Finding], answered: bool) -> Self {
         let worst = findings.iter().map(|finding| finding.severity).max();
-        let blind = findings.iter().any(|finding| finding.id == Code::CheckRoots);
         match worst {
             Some(Severity::Fail) => Self::Fails,
-            _ if !answered || blind => Self::Unknown,
+            _ if !answered => Self::Unknown,
             Some(Severity::Warn) => Self::Degraded,
             Some(Severity::Info) | None => Self::Federates,
         }
@@ -97,6 +99,9 @@ pub struct DiscoveryView {
     pub sni: Option<String>,
     /// The delegation document as seen at each address.
     pub well_known: Vec<WellKnownView>,
+    /// Until when peers that read the delegation now may use it, or may go by there being none
+    /// (RFC 3339). Absent where there is none to be read.
+    pub delegation_until: Option<String>,
     /// SRV records asked for, with what they lead to.
     pub srv: BTreeMap<String, Vec<String>>,
     /// Addresses of every host that takes part.
@@ -118,6 +123,11 @@ pub struct WellKnownView {
     pub redirects: Vec<String>,
     /// Why there is no answer.
     pub error: Option<String>,
+    /// The chain presented, whether or not peers accept it. Where redirects lead elsewhere: the first
+    /// that they do not accept.
+    pub certificates: Vec<CertificateView>,
+    /// Where that chain was presented.
+    pub presented_by: Option<String>,
 }
 
 /// What was seen at one address.
@@ -135,38 +145,6 @@ pub struct ConnectionView {
     pub version: Option<VersionView>,
     /// The server keys.
     pub keys: Option<KeysView>,
-}
-
-/// A handshake.
-#[derive(Clone, Debug, Serialize)]
-pub struct TlsView {
-    /// Protocol version.
-    pub version: String,
-    /// Cipher suite.
-    pub cipher: String,
-    /// Versions that a client limited to them can use.
-    pub accepts: Vec<&'static str>,
-    /// Whether peers accept the chain.
-    pub trusted: bool,
-    /// The chain presented.
-    pub certificates: Vec<CertificateView>,
-}
-
-/// A certificate.
-#[derive(Clone, Debug, Serialize)]
-pub struct CertificateView {
-    /// Subject.
-    pub subject: String,
-    /// Issuer.
-    pub issuer: String,
-    /// Names covered.
-    pub names: Vec<String>,
-    /// Start of validity.
-    pub not_before: String,
-    /// End of validity.
-    pub not_after: String,
-    /// SHA-256 fingerprint, hex.
-    pub sha256: String,
 }
 
 /// Name and version of a homeserver.
@@ -187,19 +165,28 @@ pub struct KeysView {
     pub valid_until_ts: i64,
     /// Id to key.
     pub verify_keys: BTreeMap<String, String>,
+    /// Retired keys: id to when they were, in milliseconds since the epoch.
+    pub old_verify_keys: BTreeMap<String, Option<i64>>,
 }
 
 impl Report {
-    pub(super) fn new(server_name: &str, findings: Vec<Finding>, seen: &Observation, took: Duration) -> Self {
+    pub(super) fn new(
+        server_name: &str,
+        findings: Vec<Finding>,
+        seen: &Observation,
+        policy: Policy,
+        took: Duration,
+    ) -> Self {
         let answers = |connection: &Connection| connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok());
         let answered = seen.connections.iter().any(answers);
         Self {
             server_name: server_name.to_owned(),
             verdict: Verdict::of(&findings, answered),
             findings,
-            discovery: discovery_view(seen),
+            discovery: discovery_view(seen, policy),
             connections: seen.connections.iter().map(connection_view).collect(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            private: false,
         }
     }
 
@@ -209,7 +196,7 @@ impl Report {
     }
 }
 
-fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
+fn discovery_view(seen: &Observation, policy: Policy) -> Option<DiscoveryView> {
     let plan = seen.plan.as_ref()?;
     let srv = seen.srv.iter().map(|srv| {
         let records = match &srv.answer.outcome {
@@ -231,6 +218,7 @@ fn discovery_view(seen: &Observation) -> Option<DiscoveryView> {
         certificate_name: plan.certificate_name.to_string(),
         sni: plan.sni().map(str::to_owned),
         well_known: seen.well_known.iter().map(well_known_view).collect(),
+        delegation_until: lifetime::until(&seen.well_known, policy).map(|until| until.to_string()),
         srv: srv.collect(),
         addresses: addresses.collect(),
         overridden: overridden.collect(),
@@ -242,45 +230,33 @@ fn well_known_view(visit: &Visit) -> WellKnownView {
     let ok = answer.and_then(|answer| answer.as_ref().ok());
     let document = ok.filter(|answer| answer.status == 200 && visit.stopped.is_none());
     let stopped = visit.stopped.as_ref().map(ToString::to_string);
+    let mut chains = visit.hops.iter().filter_map(|hop| Some((&hop.fetched, &hop.fetched.tls.as_ref()?.chain)));
+    let first = chains.clone().next();
+    let presented = chains.find(|(_, chain)| !chain.accepted(Policy::PUBLIC)).or(first);
     WellKnownView {
         address: visit.address.to_string(),
         status: ok.map(|answer| answer.status),
         m_server: document.and_then(|d| Some(parse_server_document(&d.body).ok()?.as_str().to_owned())),
         redirects: visit.hops.iter().skip(1).map(|hop| hop.url.clone()).collect(),
         error: stopped.or_else(|| answer.and_then(|answer| Some(answer.as_ref().err()?.to_string()))),
+        certificates: presented.map(|(_, chain)| CertificateView::all(chain)).unwrap_or_default(),
+        presented_by: presented.map(|(fetched, _)| fetched.address.to_string()),
     }
 }
 
 fn connection_view(seen: &Connection) -> ConnectionView {
     let version = seen.version.answer.as_ref().ok().and_then(|answer| ServerVersion::parse(&answer.body).ok());
-    let accepts = seen.more.iter().flat_map(|more| [("TLSv1.2", &more.only_12), ("TLSv1.3", &more.only_13)]);
     ConnectionView {
         address: seen.address.to_string(),
         target: seen.target.to_string(),
         error: seen.version.answer.as_ref().err().map(ToString::to_string),
-        tls: seen.handshake().map(|handshake| TlsView {
-            version: handshake.version.clone(),
-            cipher: handshake.cipher.clone(),
-            accepts: accepts.filter(|(_, probe)| probe.is_ok()).map(|(version, _)| version).collect(),
-            trusted: handshake.chain.accepted(Policy::PUBLIC),
-            certificates: handshake.chain.certificates.iter().map(certificate_view).collect(),
-        }),
+        tls: TlsView::of(seen),
         version: version.map(|version| VersionView { name: version.name, version: version.version }),
         keys: judge::keys_document(seen).map(|keys| KeysView {
             server_name: keys.server_name,
             valid_until_ts: keys.valid_until_ts,
             verify_keys: keys.verify_keys,
+            old_verify_keys: keys.old_verify_keys,
         }),
-    }
-}
-
-fn certificate_view(certificate: &super::chain::Certificate) -> CertificateView {
-    CertificateView {
-        subject: certificate.subject.clone(),
-        issuer: certificate.issuer.clone(),
-        names: certificate.names.clone(),
-        not_before: certificate.not_before.to_string(),
-        not_after: certificate.not_after.to_string(),
-        sha256: certificate.sha256.clone(),
     }
 }

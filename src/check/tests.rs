@@ -1,5 +1,8 @@
 //! The whole check against small TLS servers in this process, reached by connect overrides.
 
+#[path = "tests_go.rs"]
+mod go;
+
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::dns::Resolver;
@@ -9,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -57,9 +60,15 @@ struct Homeserver {
     client: (u16, String),
     support: (u16, String),
     cors: bool,
+    /// Requests for these paths are never answered.
+    mute: fn(&str) -> bool,
+    /// It speaks the HTTP/2 that it offers.
+    http2: bool,
     /// So many connections are dropped before the handshake.
     flaky: usize,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    /// HTTP/2 goes to clients that send no ALPN.
+    http2_unasked: bool,
 }
 
 impl Homeserver {
@@ -78,8 +87,11 @@ impl Homeserver {
             client: (200, json!({ "m.homeserver": { "base_url": format!("https://{NAME}") } }).to_string()),
             support: (200, json!({ "support_page": "https://hs.test/help" }).to_string()),
             cors: true,
+            mute: |_| false,
+            http2: true,
             flaky: 0,
             versions: rustls::ALL_VERSIONS,
+            http2_unasked: false,
         }
     }
 
@@ -90,8 +102,14 @@ impl Homeserver {
         server
     }
 
-    fn answer(&self, path: &str) -> (u16, String) {
+    fn answer(&self, method: &http::Method, path: &str) -> (u16, String) {
+        let error = |status, code: &str| (status, json!({ "errcode": code, "error": "no" }).to_string());
+        let event = path.strip_prefix("/_matrix/federation/v1/event/");
         match path {
+            _ if method == http::Method::OPTIONS => (200, String::new()),
+            _ if method != http::Method::GET => error(405, "M_UNRECOGNIZED"),
+            "/_matrix/federation/v1/query/profile" => error(401, "M_UNAUTHORIZED"),
+            _ if event.is_some_and(|event| !event.contains('/')) => error(401, "M_UNAUTHORIZED"),
             "/.well-known/matrix/server" => self.delegation.clone(),
             "/.well-known/matrix/client" => self.client.clone(),
             "/.well-known/matrix/support" => self.support.clone(),
@@ -100,7 +118,7 @@ impl Homeserver {
                 (200, json!({ "server": { "name": "Stub", "version": "1.0" } }).to_string())
             }
             "/_matrix/key/v2/server" => (200, self.keys.to_string()),
-            _ => (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "no" }).to_string()),
+            _ => error(404, "M_UNRECOGNIZED"),
         }
     }
 
@@ -125,15 +143,26 @@ impl Homeserver {
                 if dropped.fetch_add(1, Ordering::Relaxed) < server.flaky {
                     continue;
                 }
-                let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
+                let (acceptor, server, speaks_http2) = (acceptor.clone(), Arc::clone(&server), server.http2);
                 connections.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if server.http2_unasked && stream.get_ref().1.alpn_protocol().is_none() {
+                        let (mut reading, mut writing) = tokio::io::split(stream);
+                        // An empty SETTINGS frame.
+                        let _ = tokio::io::AsyncWriteExt::write_all(&mut writing, &[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+                        let _ = tokio::io::copy(&mut reading, &mut tokio::io::sink()).await;
+                        return;
+                    }
                     let service = service_fn(move |request: Request<Incoming>| {
-                        let (status, body) = server.answer(request.uri().path());
+                        let mute = (server.mute)(request.uri().path());
+                        let (status, body) = server.answer(request.method(), request.uri().path());
                         let mut response =
                             Response::builder().status(status).header("content-type", "application/json");
                         if server.cors {
-                            response = response.header("access-control-allow-origin", "*");
+                            response = response
+                                .header("access-control-allow-origin", "*")
+                                .header("access-control-allow-methods", "GET, POST, PUT, DELETE, OPTIONS")
+                                .header("access-control-allow-headers", "Authorization, Content-Type");
                         }
                         if (300..400).contains(&status) {
                             response = response.header("location", body.as_str());
@@ -141,11 +170,21 @@ impl Homeserver {
                         // hyper's own Date would be the machine's, not the test's.
                         let response = response.header("date", "Wed, 21 Jan 2026 12:53:20 GMT");
                         let response = response.body(Full::new(Bytes::from(body)));
-                        async move { response }
+                        async move {
+                            if mute {
+                                std::future::pending::<()>().await;
+                            }
+                            response
+                        }
                     });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let spoken = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let stream = TokioIo::new(stream);
+                    if spoken && speaks_http2 {
+                        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        let _ = builder.serve_connection(stream, service).await;
+                    } else {
+                        let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+                    }
                 });
             }
         });
@@ -191,13 +230,11 @@ async fn a_healthy_server_federates_without_a_word() {
     assert_eq!(connection.version.as_ref().unwrap().name.as_deref(), Some("Stub"));
     assert_eq!(connection.keys.as_ref().unwrap().server_name, NAME);
     let json = serde_json::to_value(&report).unwrap();
-    let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut contract = ["server_name", "verdict", "findings", "discovery", "connections", "took_ms"];
-    contract.sort_unstable();
-    assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>(), contract.iter().collect());
+    let contract = ["server_name", "verdict", "findings", "discovery", "connections", "took_ms"];
+    assert!(contract.iter().all(|key| json.get(key).is_some()), "{json}");
     assert_eq!(json["verdict"], "federates");
-    let text = render::render(&report, false);
-    assert!(text.starts_with("hs.test -> hs.test:443\n"), "{text}");
+    let text = render::render(&report, render::Look::PLAIN);
+    assert!(text.starts_with("hs.test federates\n  -> hs.test:443 (step 3.2: "), "{text}");
     assert!(text.trim_end().lines().last().unwrap().starts_with("verdict=federates fail=0 warn=0 info=0"), "{text}");
 }
 
@@ -247,10 +284,16 @@ async fn an_unknown_root_is_a_failure_in_public_and_a_remark_in_private() {
 }
 
 #[tokio::test]
-async fn a_machine_without_roots_cannot_tell() {
+async fn a_machine_without_roots_judges_by_mozillas_and_says_so() {
     let root = root();
     let report = run(Homeserver::healthy(&root), None).await;
-    assert_eq!((report.verdict, above_info(&report)), (Verdict::Unknown, vec!["check.roots"]));
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(
+        (ids.as_slice(), report.verdict),
+        (&["wk.server.tls", "tls.untrusted", "check.roots"][..], Verdict::Federates)
+    );
+    let tls = report.connections[0].tls.as_ref().unwrap();
+    assert!(!tls.trusted && tls.certificates.len() == 2);
 }
 
 #[tokio::test]
@@ -299,7 +342,7 @@ async fn faults_of_the_documents() {
         (with(|s| s.delegation.1 = r#"{"m.server":"https://hs.test"}"#.to_owned()), &["wk.server.value"], "6"),
         (with(|s| s.delegation.1 = r#"{"m.server":"m.hs.test"}"#.to_owned()), &["tls.name", "wk.server.port"], "3.5"),
         (with(|s| s.client.1 = "<html>".to_owned()), &["wk.client.json"], "3.2"),
-        (with(|s| s.cors = false), &["wk.client.cors", "wk.client.cors"], "3.2"),
+        (with(|s| s.cors = false), &["wk.client.cors", "wk.client.cors", "cors.cs"], "3.2"),
     ];
     for (server, faults, step) in cases {
         let report = run(server, Some(&root)).await;
@@ -319,6 +362,10 @@ async fn redirects_are_followed_and_circles_are_not() {
     let report = run(with((302, "https://elsewhere.test/moved")), Some(&root)).await;
     // The stub answers every host with one certificate, and that does not cover the new one.
     assert_eq!(above_info(&report), ["wk.server.tls"], "{:#?}", report.findings);
+    assert!(
+        render::render(&report, render::Look::PLAIN).contains("\nchain presented by 127.0.0.1:"),
+        "the bad chain is shown"
+    );
     let report = run(with((302, "/.well-known/matrix/client")), Some(&root)).await;
     assert_eq!(above_info(&report), ["wk.server.field"], "{:#?}", report.findings);
     let report = run(with((302, "/.well-known/matrix/server")), Some(&root)).await;
@@ -377,6 +424,41 @@ async fn a_server_with_one_protocol_version() {
 }
 
 #[tokio::test]
+async fn a_server_that_speaks_http2_unasked_is_of_no_use_to_peers_without_alpn() {
+    let root = root();
+    let mut server = Homeserver::healthy(&root);
+    server.http2_unasked = true;
+    let report = run(server, Some(&root)).await;
+    // The document is read with ALPN http/1.1 only by some peers; this one asks without.
+    assert!(above_info(&report).contains(&"tls.alpn"), "{:#?}", report.findings);
+    assert!(!above_info(&report).contains(&"fed.version"), "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn http2_that_is_offered_must_be_spoken() {
+    let root = root();
+    let server = Homeserver { http2: false, ..Homeserver::healthy(&root) };
+    let report = run(server, Some(&root)).await;
+    assert_eq!((above_info(&report), report.verdict), (vec!["fed.h2"], Verdict::Degraded), "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn requests_that_are_never_answered_cost_a_part_of_the_time() {
+    let root = root();
+    let mute = |path: &str| path.starts_with("/_matrix/federation/v1/event/");
+    let mut tasks = JoinSet::new();
+    let address = Homeserver { mute, ..Homeserver::healthy(&root) }.start(&mut tasks).await;
+    let limits = Limits { total: Duration::from_secs(3), ..Limits::default() };
+    let started = Instant::now();
+    let report = check(NAME, &network(address, Some(&root)).with_limits(limits)).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // What was answered counts all the same.
+    assert_eq!((above_info(&report), report.verdict), (vec!["check.cut"], Verdict::Degraded), "{:#?}", report.findings);
+    assert!(report.findings[0].detail.contains(&format!("some requests to {address}")), "{:#?}", report.findings);
+    assert!(report.connections[0].keys.is_some());
+}
+
+#[tokio::test]
 async fn a_closed_port_fails_and_a_port_without_tls_says_so() {
     let root = root();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -395,6 +477,18 @@ async fn a_closed_port_fails_and_a_port_without_tls_says_so() {
     });
     let report = check("hs.test:443", &network(address, Some(&root))).await;
     assert_eq!((above_info(&report), report.verdict), (vec!["tls.handshake"], Verdict::Fails));
+}
+
+#[tokio::test]
+async fn a_check_for_strangers_connects_to_nobody_inside() {
+    let root = root();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let network = network(listener.local_addr().unwrap(), Some(&root)).with_guard(Guard::PublicOnly);
+    let report = check(NAME, &network).await;
+    assert_eq!(report.verdict, Verdict::Unknown, "{:#?}", report.findings);
+    let ids: Vec<_> = report.findings.iter().map(|finding| finding.id.id()).collect();
+    assert_eq!(ids, ["check.guard"], "{:#?}", report.findings);
+    assert!(timeout(Duration::from_millis(50), listener.accept()).await.is_err());
 }
 
 #[tokio::test]

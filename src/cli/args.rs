@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them. Help texts are the doc comments.
 
+use crate::check::delegate::snippet::WebServer;
 use crate::config::{ENVIRONMENT, Origin, Override, Sources};
 use crate::matrix::Host;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -46,7 +47,9 @@ pub(super) enum Command {
     },
     /// Check the federation of the own servers, or of any server name
     ///
-    /// Exit status: 0 federates or degraded, 1 fails, 2 could not tell, 64 usage error.
+    /// Exit status: 0 federates or degraded, 1 fails, 2 could not tell, 64 usage error; with
+    /// --format nagios 0 federates, 1 degraded, 2 fails, 3 could not tell. Of several servers the
+    /// worst decides.
     Check(CheckArguments),
     /// Look at the configuration
     Config {
@@ -58,6 +61,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: WorkersCommand,
     },
+    /// Change where a delegation leads, or serve it from another web server
+    Delegate {
+        #[command(subcommand)]
+        command: DelegateCommand,
+    },
     /// Look at certificates, and order them
     Certs {
         #[command(subcommand)]
@@ -68,8 +76,19 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff
-    Man,
+    /// Print a manual page, in roff
+    Man {
+        /// vestibule(1), or vestibule-findings(7) about what the check finds
+        #[arg(value_enum, default_value_t = ManPage::Vestibule)]
+        page: ManPage,
+    },
+}
+
+/// A manual page.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ManPage {
+    Vestibule,
+    Findings,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,6 +110,76 @@ pub(super) enum WorkersCommand {
         #[command(flatten)]
         config: ConfigArguments,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DelegateCommand {
+    /// Print the safe order of steps for a change of delegation
+    ///
+    /// Looks at where the delegation leads now, for how long peers keep it, and whether the new
+    /// host is ready, and prints what is to be done when, so that no peer is ever without a server.
+    ///
+    /// Exit status: 0 a plan is printed, 1 there is nothing to plan or nothing could be seen, 64
+    /// usage or configuration error.
+    Plan(PlanArguments),
+    /// Print what another web server needs to answer for the server name
+    ///
+    /// For apex = "elsewhere": the well-known documents that vestibule would serve itself, with
+    /// their headers, in the words of that web server.
+    Snippet(SnippetArguments),
+}
+
+/// Arguments of `delegate plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    /// The server name; without one, the configured server
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where the delegation is to lead; port 443 unless written, and without this the configured public_host
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub to: Option<String>,
+    /// The present target, if it is another than the one that is found
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub network: NetworkArguments,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// Arguments of `delegate snippet`.
+#[derive(Debug, Args)]
+pub(super) struct SnippetArguments {
+    /// The web server
+    #[arg(value_enum)]
+    pub web_server: WebServerName,
+    /// The server name, where several are configured
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// Whose configuration is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum WebServerName {
+    Nginx,
+    Apache,
+    Caddy,
+    Netlify,
+    Github,
+}
+
+impl From<WebServerName> for WebServer {
+    fn from(name: WebServerName) -> Self {
+        match name {
+            WebServerName::Nginx => Self::Nginx,
+            WebServerName::Apache => Self::Apache,
+            WebServerName::Caddy => Self::Caddy,
+            WebServerName::Netlify => Self::Netlify,
+            WebServerName::Github => Self::Github,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -234,38 +323,70 @@ pub(super) struct CheckArguments {
     /// How to print the report
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     pub format: Format,
+    /// A degraded server counts as failing; no effect on nagios, which has a state for it
+    #[arg(long)]
+    pub strict: bool,
+    /// Look for what only time shows as well: does a connection survive an idle minute
+    #[arg(long)]
+    pub deep: bool,
+    /// Prove with this signing key of the homeserver that signed requests arrive unchanged
+    ///
+    /// The file as Synapse keeps it (signing_key_path). The key is used on this machine and never
+    /// sent; requests signed with it go to the server checked and nowhere else.
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
+    /// Explain a finding instead of checking; without an ID, list all of them
+    #[arg(long, value_name = "ID", conflicts_with = "name", num_args = 0..=1, default_missing_value = LIST)]
+    pub explain: Option<String>,
+    /// Print the JSON Schema of --format json instead of checking
+    #[arg(long, conflicts_with_all = ["name", "explain"])]
+    pub schema: bool,
+    #[command(flatten)]
+    pub network: NetworkArguments,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// How other servers are reached and judged.
+#[derive(Debug, Args)]
+pub(super) struct NetworkArguments {
     /// A closed network: findings about public addresses and public CAs are information
     #[arg(long)]
     pub private: bool,
-    /// A degraded server counts as failing
-    #[arg(long)]
-    pub strict: bool,
     /// Trust these roots too, PEM
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
     /// Ask this name server instead of the system's
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = name_server)]
     pub resolver: Option<SocketAddr>,
     /// Connect to ADDR:PORT instead of HOST:PORT, as curl does; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
     pub connect_to: Vec<String>,
-    /// How long the whole check of a server may take
+    /// How long the whole look at a server may take
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
-    /// Explain a finding instead of checking
-    #[arg(long, value_name = "ID", conflicts_with = "name")]
-    pub explain: Option<String>,
-    #[command(flatten)]
-    pub config: ConfigArguments,
 }
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// For people: the verdict, a line for each area, then what to do
     Pretty,
-    /// For programs
+    /// For programs: an object for each server, one a line; --schema describes it
     Json,
+    /// For test harnesses: the Test Anything Protocol, a test point for each rule and server
+    Tap,
+    /// For monitoring: state, performance data and status of a Nagios plugin
+    Nagios,
+    /// The report of the public Go federation tester, field for field; an object for each server
+    Go,
+}
+
+/// What `--explain` without an ID means.
+pub(super) const LIST: &str = "list";
+
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT, such as 192.0.2.53:53 or [2001:db8::53]:53".to_owned())
 }
 
 fn host(text: &str) -> Result<Host, String> {

@@ -1,18 +1,26 @@
 //! `check`: the federation check of any server name.
 
 use super::args::{CheckArguments, Format};
-use super::output::{colour, error, line, print};
+use super::explain::explain;
+use super::network;
+use super::output::{error, line, look, print, progress_width};
+use super::progress::watch;
 use super::{NOT_OK, USAGE};
-use crate::app::{control_plane, own_network};
-use crate::certs::{Store, internal};
-use crate::check::catalogue::Code;
-use crate::check::network::{Limits, Network, Override};
-use crate::check::render::{explain, render};
+use crate::app::control_plane;
+use crate::check::Background;
+use crate::check::network::Network;
+use crate::check::own::Subject;
+use crate::check::progress::Progress;
+use crate::check::render::{GoReport, SCHEMA, json, json_pretty, nagios, nagios_status, render, several, tap};
 use crate::check::report::{Report, Verdict};
+use crate::check::{Examined, examine};
 use crate::clock::Clock;
-use crate::config::{Config, Issuer, Log, LogFormat};
-use crate::dns::Resolver;
-use crate::telemetry::log::{self, Chain};
+use crate::config::{Config, Log, LogFormat};
+use crate::matrix::keys::SigningKey;
+use crate::matrix::signing_key_file;
+use crate::telemetry::log;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 /// Could not tell.
 const UNKNOWN: u8 = 2;
@@ -20,18 +28,13 @@ const UNKNOWN: u8 = 2;
 /// Checks, prints, and gives the exit status.
 pub(super) fn check(arguments: &CheckArguments) -> u8 {
     if let Some(id) = &arguments.explain {
-        return match Code::parse(id) {
-            Some(code) => {
-                print(&explain(code));
-                0
-            }
-            None => {
-                error(&format!("{id:?} is no finding; in a report, the id stands behind the severity"));
-                USAGE
-            }
-        };
+        return explain(id);
     }
-    let (names, network) = match prepare(arguments) {
+    if arguments.schema {
+        print(SCHEMA);
+        return 0;
+    }
+    let (targets, network) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(mistakes) => {
             mistakes.iter().for_each(error);
@@ -39,18 +42,16 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
         }
     };
     log::start(&Log { level: "error".to_owned(), format: LogFormat::Text });
-    let reports = control_plane(async {
-        let mut reports = Vec::new();
-        for name in &names {
-            let report = crate::check::check(name, &network).await;
-            show(&report, arguments.format);
-            reports.push(report);
-        }
-        reports
-    });
+    let reports = control_plane(look_at(targets, network, arguments.format));
     match reports {
         Ok(reports) => {
-            reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0)
+            all(&reports, arguments);
+            match arguments.format {
+                Format::Nagios => nagios_status(&reports),
+                _ => {
+                    reports.iter().map(|report| status(report.verdict, arguments.strict)).max_by_key(rank).unwrap_or(0)
+                }
+            }
         }
         Err(failed) => {
             error(&failed);
@@ -59,59 +60,105 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     }
 }
 
-/// Whom to check, and with what.
-fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
-    let (names, mut network) = match &arguments.name {
-        Some(name) => (vec![name.clone()], Network::from_system(Clock::System)),
-        None => own(arguments)?,
-    };
-    if arguments.private {
-        network = network.with_private(true);
+/// Checks one server after the other, and prints each report as soon as it is there where the
+/// format allows it.
+async fn look_at(targets: Vec<Target>, network: Network, format: Format) -> Vec<Report> {
+    let width = progress_width();
+    let progress = if width.is_some() { Progress::watched() } else { Progress::default() };
+    let network = network.with_progress(progress.clone());
+    let mut reports = Vec::new();
+    for target in targets {
+        let (name, own) = match target {
+            Target::Any(name) => (name, None),
+            Target::Own(subject) => (subject.server.server_name.to_string(), Some(*subject)),
+        };
+        // Boxed: it holds the buffers of several connections.
+        let looking = Box::pin(examine(&name, &network, Background { own, pinned: None }));
+        let examined = match width {
+            Some(width) => watch(looking, &name, &progress, width).await,
+            None => looking.await,
+        };
+        one(&examined, format, !reports.is_empty());
+        reports.push(examined.report);
     }
-    if let Some(server) = arguments.resolver {
-        network = network.with_resolver(Resolver::from_server(server));
-    }
-    if let Some(path) = &arguments.ca_file {
-        let wrong =
-            |reason: String| vec![format!("--ca-file {}: {reason}; name a PEM file of certificates", path.display())];
-        let pem = std::fs::read(path).map_err(|failed| wrong(failed.to_string()))?;
-        network = network.with_ca_pem(&pem).map_err(|failed| wrong(failed.to_string()))?;
-    }
-    for text in &arguments.connect_to {
-        let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
-        network = network.with_override(replacement);
-    }
-    Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+    reports
 }
 
-/// The configured servers, seen with the configured network and the internal CA's root.
-fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
+/// Prints what belongs to one server.
+fn one(examined: &Examined, format: Format, more: bool) {
+    match format {
+        Format::Pretty => {
+            if more {
+                line("");
+            }
+            print(&render(&examined.report, look()));
+        }
+        Format::Json => line(json(&examined.report)),
+        Format::Go => line(json_pretty(&GoReport::of(examined, Clock::System.now()))),
+        Format::Tap | Format::Nagios => {}
+    }
+}
+
+/// Prints what belongs to all servers together.
+fn all(reports: &[Report], arguments: &CheckArguments) {
+    match arguments.format {
+        Format::Pretty if reports.len() > 1 => print(&format!("\n{}", several(reports, look()))),
+        Format::Tap => print(&tap(reports, arguments.strict)),
+        Format::Nagios => print(&nagios(reports, Clock::System.now())),
+        Format::Pretty | Format::Json | Format::Go => {}
+    }
+}
+
+/// Whom to check.
+enum Target {
+    /// Anybody's server, as everybody sees it.
+    Any(String),
+    /// An own one, from inside as well.
+    Own(Box<Subject>),
+}
+
+/// Whom to check, and with what.
+fn prepare(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
+    let (targets, network) = match &arguments.name {
+        Some(name) => (vec![Target::Any(name.clone())], Network::from_system(Clock::System)),
+        None => own(arguments)?,
+    };
+    let mut network = network::with(network, &arguments.network)?;
+    if let Some(path) = &arguments.signing_key {
+        if targets.len() != 1 {
+            return Err(vec![
+                "--signing-key: a key belongs to one server; name it: vestibule check example.com".to_owned(),
+            ]);
+        }
+        network = network.with_signing_keys(signing_keys(path)?);
+    }
+    Ok((targets, network))
+}
+
+/// The keys in a homeserver's key file. Nothing of it is ever printed.
+fn signing_keys(path: &Path) -> Result<Vec<SigningKey>, Vec<String>> {
+    let wrong = |reason: String| {
+        vec![format!("--signing-key {}: {reason}; name the file of signing_key_path (homeserver.yaml)", path.display())]
+    };
+    let text = std::fs::read_to_string(path).map_err(|failed| wrong(failed.to_string()))?;
+    let mode = path.metadata().map_or(0, |data| data.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        error(&format!("{}: mode {mode:o} lets others read this key: `chmod 600 {}`", path.display(), path.display()));
+    }
+    signing_key_file::read(&text).map_err(|failed| wrong(failed.to_string()))
+}
+
+/// The configured servers, seen with the configured network.
+fn own(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let names: Vec<_> = config.servers.iter().map(|server| server.server_name.to_string()).collect();
-    if names.is_empty() {
+    let targets: Vec<_> = Subject::all(&config).into_iter().map(|subject| Target::Own(Box::new(subject))).collect();
+    if targets.is_empty() {
         return Err(vec![
             "there is no homeserver in the configuration; name one: vestibule check example.com".to_owned(),
         ]);
     }
-    let root = match config.tls.issuer {
-        Issuer::Internal => {
-            let store = Store::existing(&config.state_dir);
-            let stored = control_plane(internal::stored_root(&store, config.names.certificate_names()));
-            let stored = stored.map_err(|failed| vec![failed.to_string()])?;
-            // Without its root, the check would find faults that are not there.
-            stored.map_err(|failed| vec![format!("{}; run the check as the user vestibule runs as", Chain(&failed))])?
-        }
-        Issuer::Acme | Issuer::Files => None,
-    };
-    Ok((names, own_network(&config, root.as_deref(), Clock::System)))
-}
-
-fn show(report: &Report, format: Format) {
-    match format {
-        Format::Json => line(serde_json::json!(report)),
-        Format::Pretty => print(&render(report, colour())),
-    }
+    Ok((targets, network::configured(&config)?))
 }
 
 fn status(verdict: Verdict, strict: bool) -> u8 {

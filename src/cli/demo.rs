@@ -1,7 +1,7 @@
 //! `demo`: the whole program on loopback.
 
 use super::NOT_OK;
-use super::output::{colour, error, failure, line, print};
+use super::output::{error, failure, line, look, print};
 use crate::app::control_plane;
 use crate::app::demo::{Demo, DemoError, SERVER_NAME};
 use crate::certs::Store;
@@ -21,7 +21,7 @@ pub(super) fn demo(once: bool) -> u8 {
         let mut demo = Demo::start().await?;
         line("vestibule demo: the real program on loopback, a stub homeserver behind it.\n");
         let report = demo.check().await;
-        print(&render(&report, colour()));
+        print(&render(&report, look()));
         if !once {
             try_it(&mut demo).await;
         }

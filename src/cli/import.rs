@@ -35,7 +35,7 @@ async fn work(arguments: &ImportArguments, config: &Config) -> Result<u8, Box<dy
     let published = Published::default();
     // What is wrong with the operator's files is told by `validate`; here they count as far as they are used.
     let _reports = check_files(config, now, |slot, certificate| published.publish(slot, certificate));
-    let orders = uncovered(config, &published);
+    let orders = uncovered(config, &published, now);
     let served: Vec<Host> = config.names.iter().map(|(name, _)| name.clone()).collect();
     let email = config.email.as_deref();
     let needs = Needs { orders: &orders, served: &served, directories: &directories, email };

@@ -28,6 +28,8 @@ pub(super) fn page() -> io::Result<String> {
     for (name, key) in std::iter::once(("VESTIBULE_CONFIG", "the configuration file")).chain(variables) {
         entry(&mut out, &format!("\\fB{name}\\fR"), &format!("Sets {key}."));
     }
+    entry(&mut out, "\\fBNO_COLOR\\fR", "Not empty: no colours, on a terminal either.");
+    entry(&mut out, "\\fBCLICOLOR_FORCE\\fR", "Neither empty nor 0: colours, into a pipe too.");
     out.extend_from_slice(b".SH FILES\n");
     let configuration = "The configuration; one line is enough: server_name = \"example.com\". Files in conf.d/*.toml \
                          beside it are merged in name order.";
@@ -36,6 +38,9 @@ pub(super) fn page() -> io::Result<String> {
     entry(&mut out, "\\fI/var/lib/vestibule\\fR", state);
     let socket = "Where a running vestibule takes commands, unless listen.admin says otherwise.";
     entry(&mut out, "\\fI/run/vestibule/admin.sock\\fR", socket);
+    out.extend_from_slice(
+        b".SH SEE ALSO\n.BR vestibule\\-findings (7),\nwhat the check finds and what to do about it.\n",
+    );
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 

@@ -3,14 +3,20 @@
 mod args;
 mod certs;
 mod check;
+mod delegate;
 mod demo;
+mod explain;
 mod import;
 mod man;
+mod network;
 mod output;
+mod progress;
 mod run;
 mod workers;
 
-use args::{Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, WorkersCommand};
+use args::{
+    Arguments, CertsCommand, Command, ConfigArguments, ConfigCommand, DelegateCommand, ManPage, WorkersCommand,
+};
 use clap::{CommandFactory as _, Parser as _};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +61,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 })
             }
         }
+        Command::Delegate { command } => match command {
+            DelegateCommand::Plan(plan) => delegate::print_plan(&plan),
+            DelegateCommand::Snippet(snippet) => delegate::print_snippet(&snippet),
+        },
         Command::Certs { command } => match command {
             CertsCommand::List { json, config } => with_config(&config, |config| certs::list(&config, json)),
             CertsCommand::Renew { names, force, config } => {
@@ -70,7 +80,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print(&String::from_utf8_lossy(&script));
             0
         }
-        Command::Man => man(),
+        Command::Man { page: ManPage::Vestibule } => man(),
+        Command::Man { page: ManPage::Findings } => {
+            print(&crate::check::explain::roff());
+            0
+        }
     })
 }
 

@@ -56,7 +56,7 @@ pub(super) fn validate(config: &Config) -> u8 {
         line(format!("warning: {unused}"));
     }
     if config.tls.issuer == Issuer::Files {
-        for order in uncovered(config, &published) {
+        for order in uncovered(config, &published, Clock::System.now()) {
             error(&format!(
                 "tls.certificates: no file covers {}, and tls.issuer is \"files\"",
                 HostPattern::list(&order.names)

@@ -6,6 +6,7 @@
 
 mod acme_dns;
 mod command;
+mod documents;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod workers;
 
 pub use acme_dns::DnsProvider;
 pub use command::Command;
+pub use documents::RTC_JWT_PATH;
 pub use limits::{Hold, Limits};
 pub use listen::{Addresses, AdminAddress, Listen};
 pub use log::{Check, CheckNetwork, Log, LogFormat};
@@ -230,8 +232,19 @@ fn with<T>(reader: Reader, read: impl Fn(&Reader) -> T) -> T {
 /// The short form (one server at the top level) or the long form (`[[server]]`), with the readers
 /// of the long form's tables.
 fn read_servers(root: &Reader) -> (Vec<Server>, Vec<Reader>) {
-    const SHORT: [&str; 9] =
-        ["server_name", "homeserver", "public_host", "apex", "well_known", "mas", "rtc", "upstream", "route"];
+    const SHORT: [&str; 11] = [
+        "server_name",
+        "homeserver",
+        "public_host",
+        "apex",
+        "extra_hosts",
+        "homeserver_config",
+        "well_known",
+        "mas",
+        "rtc",
+        "upstream",
+        "route",
+    ];
     let long = root.tables("server");
     if !root.is_set("server") {
         let short = SHORT.iter().any(|key| root.is_set(key));

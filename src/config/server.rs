@@ -9,6 +9,7 @@ use super::values;
 use crate::matrix::well_known::SupportDocument;
 use crate::matrix::{Host, ServerName};
 use serde_json::{Map, Value as Json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The port a client or peer uses for https when none is written.
@@ -49,6 +50,10 @@ pub struct Server {
     pub public_host: PublicHost,
     /// Who answers for the server name itself.
     pub apex: Apex,
+    /// Further names under which it is served, without duplicates of the two above.
+    pub extra_hosts: Vec<Host>,
+    /// The homeserver's own configuration file, where it is not in its package's place.
+    pub homeserver_config: Option<PathBuf>,
     /// Extra keys of the client document.
     pub client: Map<String, Json>,
     /// The support document, if there is one.
@@ -64,6 +69,7 @@ impl Server {
         if self.public_host.host != *self.server_name.host() {
             names.push(self.public_host.host.clone());
         }
+        names.extend(self.extra_hosts.iter().cloned());
         names
     }
 
@@ -71,7 +77,7 @@ impl Server {
     pub fn certificate_names(&self) -> Vec<Host> {
         let mut names = self.names();
         if self.apex == Apex::Elsewhere {
-            names.retain(|name| *name == self.public_host.host);
+            names.retain(|name| name != self.server_name.host());
         }
         names
     }
@@ -105,6 +111,8 @@ pub fn read_server(reader: &Reader) -> Option<Server> {
     let public_host = reader.read_optional("public_host", public_host);
     let apex = reader
         .read("apex", "\"here\"", |node| values::word(node, &[("here", Apex::Here), ("elsewhere", Apex::Elsewhere)]));
+    let extra_hosts = reader.read("extra_hosts", "[]", |node| values::list(node, host));
+    let homeserver_config = reader.read_optional("homeserver_config", values::path);
     let well_known = reader.table("well_known");
     let cache_max_age = well_known.read("cache_max_age", "\"1h\"", values::duration);
     let client = well_known.read("client", "{}", client_keys);
@@ -127,7 +135,26 @@ pub fn read_server(reader: &Reader) -> Option<Server> {
             Wrong::new("another web server answers the server name, and no other name leads here", right),
         );
     }
-    Some(Server { server_name, homeserver, pools, routes, services, public_host, apex, client, support, cache_max_age })
+    let mut further: Vec<Host> = Vec::new();
+    for host in extra_hosts {
+        if host != *server_name.host() && host != public_host.host && !further.contains(&host) {
+            further.push(host);
+        }
+    }
+    Some(Server {
+        server_name,
+        homeserver,
+        pools,
+        routes,
+        services,
+        public_host,
+        apex,
+        extra_hosts: further,
+        homeserver_config,
+        client,
+        support,
+        cache_max_age,
+    })
 }
 
 fn read_services(server: &Reader) -> Services {
@@ -145,10 +172,7 @@ fn read_services(server: &Reader) -> Services {
 
 /// Reads one site.
 pub fn read_site(reader: &Reader) -> Option<Site> {
-    let host = reader.read_required("host", "write host = \"chat.example.com\"", |node| {
-        let text = values::string(node)?;
-        Host::parse(&text).map_err(|error| Wrong::new(format!("{text:?} is not a host"), error.to_string()))
-    });
+    let host = reader.read_required("host", "write host = \"chat.example.com\"", host);
     let upstream = reader.read_required("upstream", "write upstream = \"http://127.0.0.1:8081\"", upstream);
     Some(Site { host: host?, upstream: upstream? })
 }
@@ -156,6 +180,11 @@ pub fn read_site(reader: &Reader) -> Option<Site> {
 fn server_name(node: &Node) -> Result<ServerName, Wrong> {
     let text = values::string(node)?;
     ServerName::parse(&text).map_err(|error| Wrong::new(format!("{text:?} is not a server name"), error.to_string()))
+}
+
+fn host(node: &Node) -> Result<Host, Wrong> {
+    let text = values::string(node)?;
+    Host::parse(&text).map_err(|error| Wrong::new(format!("{text:?} is not a host"), error.to_string()))
 }
 
 fn public_host(node: &Node) -> Result<PublicHost, Wrong> {

@@ -72,6 +72,19 @@ fn two_servers_and_two_sites() {
     assert_eq!(owner("chat.example"), Owner { server: None, site: Some(1) });
 }
 
+#[test]
+fn further_names_are_served_and_certified() {
+    let text = "server_name = \"a.example\"\npublic_host = \"new.example\"\napex = \"elsewhere\"\n\
+                extra_hosts = [\"old.example\", \"new.example\", \"old.example\", \"a.example\"]\n\
+                homeserver_config = \"/srv/hs.yaml\"\n";
+    let config = parse_text(text).unwrap();
+    let names = |hosts: &[crate::matrix::Host]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&config.servers[0].names()), ["a.example", "new.example", "old.example"]);
+    assert_eq!(names(config.names.certificate_names()), ["new.example", "old.example"], "the apex is another's");
+    assert_eq!(config.servers[0].homeserver_config.as_deref(), Some(Path::new("/srv/hs.yaml")));
+    assert!(errors("server_name = \"a.b\"\nextra_hosts = [\"https://c\"]\n")[0].contains("extra_hosts"));
+}
+
 /// The orders of a configuration: names by spaces, one line each.
 fn orders(text: &str) -> Vec<String> {
     let config = parse_text(text).unwrap();

@@ -8,7 +8,9 @@
 
 mod caa;
 pub mod direct;
+pub mod permission;
 mod records;
+mod unvalidated;
 mod zones;
 
 pub use caa::{CaaIssuer, CaaProperty, CaaRecord, CaaSet};
@@ -40,6 +42,8 @@ const TRY_LIMIT: Duration = Duration::from_millis(2300);
 pub struct Resolver {
     /// `None` where no name server is configured.
     dns: Option<TokioResolver>,
+    /// The name servers behind it, for questions that hickory does not put.
+    servers: Arc<[SocketAddr]>,
     hosts: Arc<Hosts>,
 }
 
@@ -47,9 +51,14 @@ impl Resolver {
     /// The machine's own view: `/etc/hosts`, then the name servers of `/etc/resolv.conf`. A missing
     /// or empty file is no error; it leaves less to ask.
     pub fn from_system() -> Self {
-        let dns =
-            hickory_resolver::system_conf::read_system_conf().ok().and_then(|(config, options)| build(config, options));
-        Self { dns, hosts: Arc::new(Hosts::from_system().unwrap_or_default()) }
+        let (dns, servers) = match hickory_resolver::system_conf::read_system_conf() {
+            Ok((config, options)) => {
+                let servers = unvalidated::servers(&config);
+                (build(config, options), servers)
+            }
+            Err(_) => (None, Arc::default()),
+        };
+        Self { dns, servers, hosts: Arc::new(Hosts::from_system().unwrap_or_default()) }
     }
 
     /// Asks exactly this name server. The hosts file is left out: whoever names a server wants to
@@ -57,19 +66,19 @@ impl Resolver {
     pub fn from_server(server: SocketAddr) -> Self {
         let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
         (udp.port, tcp.port) = (server.port(), server.port());
-        let server = NameServerConfig::new(server.ip(), true, vec![udp, tcp]);
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-        Self { dns: build(config, ResolverOpts::default()), hosts: Arc::default() }
+        let entry = NameServerConfig::new(server.ip(), true, vec![udp, tcp]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![entry]);
+        Self { dns: build(config, ResolverOpts::default()), servers: Arc::new([server]), hosts: Arc::default() }
     }
 
     /// A resolver that knows `localhost` and nothing else, for closed set-ups and tests.
     pub fn offline() -> Self {
-        Self { dns: None, hosts: Arc::default() }
+        Self { dns: None, servers: Arc::default(), hosts: Arc::default() }
     }
 
     /// The same without the hosts file: what DNS alone says, as everybody else hears it.
     pub fn without_hosts_file(&self) -> Self {
-        Self { dns: self.dns.clone(), hosts: Arc::default() }
+        Self { hosts: Arc::default(), ..self.clone() }
     }
 
     /// What the hosts file says of `host`, which nobody else hears.

@@ -10,6 +10,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Unpadded standard base64 on output. On input, padding and stray trailing bits are tolerated: the
 /// specification asks for the first, and its own test vectors have the second.
@@ -129,6 +130,13 @@ pub struct SigningKey {
     pair: Ed25519KeyPair,
 }
 
+/// The id and nothing more: the key is secret.
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 impl SigningKey {
     /// A fresh key. `version` is the part after `ed25519:`.
     pub fn generate(version: &str) -> Result<Self, aws_lc_rs::error::Unspecified> {
@@ -138,6 +146,16 @@ impl SigningKey {
     /// The key made from a 32-byte seed, as homeservers store it.
     pub fn from_seed(version: &str, seed: &[u8]) -> Result<Self, aws_lc_rs::error::KeyRejected> {
         Ok(Self { id: format!("ed25519:{version}"), pair: Ed25519KeyPair::from_seed_unchecked(seed)? })
+    }
+
+    /// Its id: `ed25519:` and the version.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether its public half is `published`, base64 of any padding.
+    pub fn is(&self, published: &str) -> bool {
+        BASE64.decode(published).is_ok_and(|key| key == self.pair.public_key().as_ref())
     }
 
     /// The public half in unpadded base64.
@@ -164,6 +182,22 @@ impl SigningKey {
             object.insert("unsigned".to_owned(), unsigned);
         }
         Ok(())
+    }
+
+    /// The `Authorization` of a request without a body (server-server API, "Request Authentication").
+    /// `target` is signed byte for byte as it stands in the request line. Both names must be server
+    /// names: nothing is escaped.
+    pub fn authorization(
+        &self,
+        (origin, destination): (&str, &str),
+        method: &str,
+        target: &str,
+    ) -> Result<String, canonical_json::NotCanonical> {
+        let request = json!({ "method": method, "uri": target, "origin": origin, "destination": destination });
+        let message = canonical_json::to_string(&request)?;
+        let signature = BASE64.encode(self.pair.sign(message.as_bytes()).as_ref());
+        let id = &self.id;
+        Ok(format!(r#"X-Matrix origin="{origin}",destination="{destination}",key="{id}",sig="{signature}""#))
     }
 
     /// The signed key document for `server_name`, valid until `valid_until_ts` (milliseconds).
@@ -216,6 +250,20 @@ mod tests {
         document["extra"] = serde_json::from_str("1.5").unwrap();
         let parsed = ServerKeys::parse(document.to_string().as_bytes()).unwrap();
         assert!(matches!(parsed.check_signatures()[0].1, KeyCheck::NotCanonical(_)));
+    }
+
+    #[test]
+    fn a_request_is_signed_over_its_raw_target() {
+        let key = SigningKey::generate("a_Test").unwrap();
+        let target = "/_matrix/federation/v1/event/%24x%21%40%3Ay?a=%2F";
+        let header = key.authorization(("ex.org", "ex.org:8448"), "GET", target).unwrap();
+        let start = r#"X-Matrix origin="ex.org",destination="ex.org:8448",key="ed25519:a_Test",sig=""#;
+        let signature = header.strip_prefix(start).unwrap().strip_suffix('"').unwrap();
+        assert_eq!(crate::matrix::authorization::x_matrix_origin(header.as_bytes()), Some("ex.org"));
+        // Canonical: keys in order, no space, the target as it stands.
+        let message = format!(r#"{{"destination":"ex.org:8448","method":"GET","origin":"ex.org","uri":"{target}"}}"#);
+        assert_eq!(check_signature(&key.public_base64(), Some(signature), message.as_bytes()), KeyCheck::Good);
+        assert!(!format!("{key:?}").contains("pair"), "{key:?}");
     }
 
     #[test]

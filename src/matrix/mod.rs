@@ -9,6 +9,7 @@ pub mod error;
 pub mod host_pattern;
 pub mod keys;
 pub mod server_name;
+pub mod signing_key_file;
 pub mod version;
 pub mod well_known;
 

@@ -13,6 +13,8 @@ pub const SERVER_PATH: &str = "/.well-known/matrix/server";
 pub const CLIENT_PATH: &str = "/.well-known/matrix/client";
 /// Path of the contact document.
 pub const SUPPORT_PATH: &str = "/.well-known/matrix/support";
+/// Path of the document of a policy server (since v1.18).
+pub const POLICY_PATH: &str = "/.well-known/matrix/policy_server";
 
 /// The three headers the specification recommends for browsers ("Web Browser Clients").
 pub const CORS: [(&str, &str); 3] = [

@@ -68,6 +68,56 @@ where
     }
 }
 
+/// Sends `requests` one after the other over one connection and collects the answers. The list ends
+/// with the first failure, and where the server closed the connection after an answer: it may be
+/// shorter than `requests`. The bounds are those of each exchange.
+pub async fn exchange_all<S, B>(
+    stream: S,
+    requests: Vec<Request<B>>,
+    bounds: Bounds,
+) -> Vec<Result<Response<Bytes>, ExchangeError>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (mut sender, connection) = match http1::handshake(TokioIo::new(stream)).await {
+        Ok(open) => open,
+        Err(error) => return vec![Err(error.into())],
+    };
+    let asking = async {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            if !answers.is_empty() && sender.ready().await.is_err() {
+                break;
+            }
+            let answer = async {
+                let (parts, body) = sender.send_request(request).await?.into_parts();
+                Ok(Response::from_parts(parts, collect(body, bounds.max_body).await?))
+            };
+            let answer = tokio::time::timeout(bounds.deadline, answer).await;
+            let answer = answer.unwrap_or(Err(ExchangeError::Timeout(bounds.deadline)));
+            let failed = answer.is_err();
+            answers.push(answer);
+            if failed {
+                break;
+            }
+        }
+        answers
+    };
+    tokio::pin!(asking);
+    let mut connection = Box::pin(connection);
+    tokio::select! {
+        answers = &mut asking => return answers,
+        // What ended it is told to whoever waits for an answer.
+        _ = &mut connection => {}
+    }
+    // As long as it lives, even ended, whoever wants to send waits for it.
+    drop(connection);
+    asking.await
+}
+
 async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, ExchangeError>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
@@ -82,4 +132,52 @@ where
         }
     }
     Ok(collected.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// What three requests bring, each answered with one of `answers`; an `x` stands for an end.
+    async fn told(answers: &'static [&'static str]) -> String {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let requests = (0..3).map(|number| {
+            let request = Request::get(format!("/{number}")).header("host", "a.test");
+            request.body(Empty::<Bytes>::new()).unwrap()
+        });
+        let bounds = Bounds { deadline: Duration::from_secs(1), max_body: 10 };
+        let serve = async move {
+            for answer in answers {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match far.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                far.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let (answers, ()) = tokio::join!(exchange_all(near, requests.collect(), bounds), serve);
+        let word = |answer: &Result<Response<Bytes>, ExchangeError>| match answer {
+            Ok(answer) => String::from_utf8_lossy(answer.body()).into_owned(),
+            Err(ExchangeError::TooLarge(_)) => "too large".to_owned(),
+            Err(_) => "broken".to_owned(),
+        };
+        answers.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_as_many_as_it_does() {
+        const A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+        const LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nb";
+        const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890";
+        assert_eq!(told(&[A, A, A]).await, "a a a");
+        assert_eq!(told(&[A, LAST]).await, "a b");
+        assert_eq!(told(&[LAST]).await, "b");
+        assert_eq!(told(&[A, LONG]).await, "a too large");
+        assert_eq!(told(&[A, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"]).await, "a broken");
+    }
 }

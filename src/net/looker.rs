@@ -10,16 +10,35 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A configuration that offers these protocol versions and, unless empty, these application
-/// protocols.
+/// protocols. The handshake's own signature is checked, so that what is shown is what the server
+/// holds the key of.
 pub fn client_config(
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&str],
 ) -> Result<ClientConfig, rustls::Error> {
+    config(versions, alpn, None)
+}
+
+/// The same, but a handshake whose signature is no good goes on too, and what it showed besides the
+/// chain is noted. Whoever uses it must look at [`Aside::unproved`] before believing the chain.
+pub fn watching_config(
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> Result<(ClientConfig, Arc<Aside>), rustls::Error> {
+    let aside = Arc::new(Aside::default());
+    Ok((config(versions, alpn, Some(Arc::clone(&aside)))?, aside))
+}
+
+fn config(
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+    aside: Option<Arc<Aside>>,
+) -> Result<ClientConfig, rustls::Error> {
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
-    let looker = Looker(provider.signature_verification_algorithms);
+    let looker = Looker { algorithms: provider.signature_verification_algorithms, aside };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .dangerous()
@@ -31,10 +50,48 @@ pub fn client_config(
     Ok(config)
 }
 
-/// Accepts every chain; the handshake's own signature is still checked, so that what is shown is
-/// what the server holds the key of.
+/// What a handshake shows besides the chain.
+#[derive(Debug, Default)]
+pub struct Aside {
+    stapled: OnceLock<bool>,
+    unproved: OnceLock<String>,
+}
+
+impl Aside {
+    /// Whether an OCSP response was stapled (RFC 6066, section 8). rustls asks for one always.
+    pub fn stapled(&self) -> bool {
+        self.stapled.get().copied().unwrap_or_default()
+    }
+
+    /// Why the handshake does not prove that the server holds the key of its certificate, if it
+    /// does not: a wrong signature, or a key too weak for its signature to count.
+    pub fn unproved(&self) -> Option<&str> {
+        self.unproved.get().map(String::as_str)
+    }
+}
+
+/// Accepts every chain.
 #[derive(Debug)]
-struct Looker(WebPkiSupportedAlgorithms);
+struct Looker {
+    algorithms: WebPkiSupportedAlgorithms,
+    aside: Option<Arc<Aside>>,
+}
+
+impl Looker {
+    fn note(
+        &self,
+        verified: Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match (verified, &self.aside) {
+            (Err(error), Some(aside)) => {
+                // A handshake has one signature, so the first is the only one.
+                let _ = aside.unproved.set(error.to_string());
+                Ok(HandshakeSignatureValid::assertion())
+            }
+            (verified, _) => verified,
+        }
+    }
+}
 
 impl ServerCertVerifier for Looker {
     fn verify_server_cert(
@@ -42,9 +99,12 @@ impl ServerCertVerifier for Looker {
         _end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(aside) = &self.aside {
+            let _ = aside.stapled.set(!ocsp_response.is_empty());
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -54,7 +114,7 @@ impl ServerCertVerifier for Looker {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
+        self.note(verify_tls12_signature(message, cert, dss, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -63,10 +123,10 @@ impl ServerCertVerifier for Looker {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
+        self.note(verify_tls13_signature(message, cert, dss, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

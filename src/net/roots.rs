@@ -27,6 +27,12 @@ pub fn system() -> RootCertStore {
     roots
 }
 
+/// Mozilla's list as it was when this program was built: what programs trust that carry their roots
+/// with them.
+pub fn mozilla() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
 /// Adds every certificate of a PEM file: bundles hold several.
 pub fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), BadRoots> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -38,6 +44,11 @@ pub fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), BadRoots> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mozillas_list_is_there() {
+        assert!(mozilla().len() > 50);
+    }
 
     #[test]
     fn every_certificate_of_a_bundle_counts() {

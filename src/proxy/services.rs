@@ -6,9 +6,7 @@
 
 use super::destination::UpstreamId;
 use super::serving::ServedServer;
-
-/// Where the authorisation service of calls is announced.
-pub(super) const RTC_JWT_PATH: &str = "/livekit/jwt";
+use crate::config::RTC_JWT_PATH;
 
 /// Where the SFU's signalling is.
 const RTC_SFU_PATH: &str = "/livekit/sfu";

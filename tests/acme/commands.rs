@@ -256,6 +256,7 @@ fn a_rehearsal_leaves_nothing() {
 
         let good = rehearse();
         assert_eq!(good.status, Some(0), "{good:?}");
+        assert!(good.out.lines().next().is_some_and(|line| line.contains(": rehearsing at ")), "{good:?}");
         let issued = |pebble: &mut Pebble| {
             pebble.process().lines().iter().filter(|line| line.contains("Issued certificate ")).count()
         };

@@ -11,7 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rcgen::CertificateParams;
+use x509_parser::time::ASN1Time;
+
 use super::{config, pair};
+use crate::support::ca::TestCa;
 use crate::support::eventually::eventually;
 use crate::support::openssl::{self, Handshake};
 use crate::support::openssl_ca::{KeyKind, OpensslCa};
@@ -286,4 +290,29 @@ fn a_mended_pair_comes_into_service() {
     assert_ne!(serial(outcome.leaf()), version.serial, "the internal CA's");
     fs::write(&key, &version.key).expect("a writable folder");
     desk.wait_until_shown(&vestibule, &version);
+}
+
+/// Nobody renewed the file: its name is the issuer's from the second on in which it expires, and the file's again once
+/// it is good.
+#[test]
+fn a_pair_that_expires_leaves_its_names_to_the_issuer() {
+    let desk = Desk::new();
+    let ca = TestCa::new(desk.folder.path());
+    let mut params = CertificateParams::new(["a.test".to_owned()]).expect("a name");
+    params.not_before = ASN1Time::now().to_datetime() - Duration::from_secs(60);
+    params.not_after = ASN1Time::now().to_datetime() + Duration::from_secs(5);
+    let issued = ca.issue_with(params);
+    let chain = desk.ca.concatenate("chain.pem", &[&issued.chain, &ca.root_file()]);
+    let vestibule = desk.start("internal", &chain, &issued.key);
+    let shown = || Handshake::with(vestibule.address("https")).name("a.test").perform().leaf().to_owned();
+    let first = serial(&shown());
+    assert_eq!(first, serial(&fs::read_to_string(&issued.chain).expect("the chain")));
+    eventually("the issuer's certificate is shown", RELOAD, || {
+        let now = serial(&shown());
+        (now != first).then_some(()).ok_or(now)
+    });
+    let good = desk.version(&["a.test"]);
+    fs::write(&issued.key, &good.key).expect("a writable folder");
+    fs::write(&chain, &good.chain).expect("a writable folder");
+    desk.wait_until_shown(&vestibule, &good);
 }

@@ -16,7 +16,7 @@ use crate::support::process::{Process, Signal};
 use crate::support::vestibule::command;
 
 /// A homeserver with a signing key, and no more than a check asks of it.
-fn homeserver() -> Origin {
+pub(super) fn homeserver() -> Origin {
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed).expect("randomness");
     let key = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a key");
@@ -33,7 +33,17 @@ fn homeserver() -> Origin {
     Origin::start(move |talk| {
         loop {
             let request = talk.request()?;
-            let (status, body) = match request.target() {
+            let refused = || ("401 Unauthorized", r#"{"errcode":"M_UNAUTHORIZED","error":"?"}"#.to_owned());
+            let target = request.target();
+            let path = target.split('?').next().unwrap_or(target);
+            let event = path.strip_prefix("/_matrix/federation/v1/event/");
+            let (status, body) = match path {
+                _ if request.head.starts_with("OPTIONS ") => ("200 OK", String::new()),
+                _ if !request.head.starts_with("GET ") => {
+                    ("405 Method Not Allowed", r#"{"errcode":"M_UNRECOGNIZED","error":"?"}"#.to_owned())
+                }
+                "/_matrix/federation/v1/query/profile" => refused(),
+                _ if event.is_some_and(|event| !event.contains('/')) => refused(),
                 "/_matrix/federation/v1/version" => {
                     ("200 OK", r#"{"server":{"name":"stub","version":"1"}}"#.to_owned())
                 }
@@ -43,7 +53,8 @@ fn homeserver() -> Origin {
             };
             talk.send(format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nAccess-Control-Allow-Origin: *\r\n\
-                 Content-Length: {}\r\n\r\n{body}",
+                 Access-Control-Allow-Methods: GET, PUT, DELETE\r\n\
+                 Access-Control-Allow-Headers: Authorization, Content-Type\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             ))?;
         }
@@ -51,7 +62,7 @@ fn homeserver() -> Origin {
 }
 
 /// A `check` of that homeserver's name which ends at `front`.
-fn check(front: &Front, more: &[&str]) -> Command {
+pub(super) fn check(front: &Front, more: &[&str]) -> Command {
     let mut check = command(["check", NAME, "--private", "--ca-file"]);
     check.arg(front.root()).env("NO_COLOR", "1");
     for (port, address) in [(443, front.https()), (8448, front.federation())] {

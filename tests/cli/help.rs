@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{USAGE, complained, printed, run};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["run"],
     &["demo"],
@@ -15,6 +15,9 @@ const COMMANDS: [&[&str]; 17] = [
     &["config", "show"],
     &["workers"],
     &["workers", "show"],
+    &["delegate"],
+    &["delegate", "plan"],
+    &["delegate", "snippet"],
     &["certs"],
     &["certs", "list"],
     &["certs", "renew"],
@@ -76,8 +79,14 @@ fn usage_errors() {
         &["check", "--resolver", "192.0.2.1", "hs.invalid"],
         &["check", "--ca-file", "/does/not/exist", "hs.invalid"],
         &["check", "--explain", "no.such.finding"],
+        &["check", "--explain", "tls.chain", "hs.invalid"],
+        &["check", "--schema", "hs.invalid"],
+        &["check", "--format", "nagios", "--timeout", "never", "hs.invalid"],
         &["config"],
         &["workers"],
+        &["delegate"],
+        &["delegate", "plan", "--to", "https://new.invalid", "hs.invalid"],
+        &["delegate", "snippet", "iis"],
         &["certs"],
         &["certs", "renew", "a b"],
         &["certs", "rehearse", "--force"],
@@ -93,19 +102,61 @@ fn usage_errors() {
     }
 }
 
-#[test]
-fn the_manual_page_renders_without_a_warning() {
-    let output = run(["man"]);
+/// What `man -l` shows of the page that `words` prints, with every warning a failure.
+fn rendered(words: &[&str]) -> String {
+    let output = run(words);
     assert_eq!(output.status.code(), Some(0));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let page = folder.path().join("vestibule.1");
+    let page = folder.path().join("page");
     fs::write(&page, &output.stdout).expect("a writable folder");
-    // What `man -l` runs, with every warning.
     let rendered = Command::new("groff").args(["-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=78n"]).arg(&page).output();
     let rendered = rendered.expect("groff is installed; tests/peers/setup.sh sees to it");
     assert!(rendered.status.success());
     assert_eq!(complained(&rendered), "");
-    let text = printed(&rendered);
+    printed(&rendered)
+}
+
+/// Everything that can be found is in the page, and what is to be copied comes out as it must be typed.
+#[test]
+fn the_page_about_findings_renders_without_a_warning() {
+    let text = rendered(&["man", "findings"]);
+    let listed = printed(&run(["check", "--explain"]));
+    for line in listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with(' ')) {
+        let id = line.split_whitespace().next().expect("an id");
+        assert!(text.lines().any(|line| line.trim_start().starts_with(&format!("{id} ("))), "no {id} in the page");
+    }
+    assert!(text.contains("curl -i https://example.com/.well-known/matrix/server"), "{text}");
+    assert!(text.contains("return 200 '{\"m.server\": \"matrix.example.com:443\"}';"), "{text}");
+    assert!(!text.contains("\\(") && !text.lines().any(|line| line.starts_with('.')), "{text}");
+}
+
+/// What would be right stands in the answer.
+#[test]
+fn usage_errors_of_the_check_say_what_would_be_right() {
+    for (words, right) in [
+        (&["--timeout", "3"][..], "such as 30s"),
+        (&["--format", "xml"], "nagios"),
+        (&["--connect-to", "nonsense"], "HOST:PORT:ADDR:PORT"),
+        (&["--resolver", "192.0.2.1"], "192.0.2.53:53"),
+        (&["--ca-file", "/does/not/exist"], "name a PEM file"),
+        (&["--explain", "tls.chian"], "did you mean tls.chain"),
+        (&["--explain", "no.such.finding"], "--explain lists them all"),
+        (&["--fromat", "json"], "--format"),
+    ] {
+        let mut all = vec!["check"];
+        all.extend(words);
+        if words[0] != "--explain" {
+            all.push("hs.invalid");
+        }
+        let output = run(&all);
+        assert_eq!(output.status.code(), Some(USAGE), "{words:?}");
+        assert!(complained(&output).contains(right), "{words:?}: {}", complained(&output));
+    }
+}
+
+#[test]
+fn the_manual_page_renders_without_a_warning() {
+    let text = rendered(&["man"]);
     for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "CONFIGURATION OPTIONS", "ENVIRONMENT", "FILES"] {
         assert!(text.lines().any(|line| line == heading), "no {heading} in {text}");
     }
@@ -114,9 +165,11 @@ fn the_manual_page_renders_without_a_warning() {
         "vestibule workers show",
         "vestibule check [SERVER_NAME]",
         "vestibule certs renew [NAME ...]",
+        "vestibule delegate plan [NAME]",
         "/run/vestibule/admin.sock",
         "--connect-to",
         "VESTIBULE_STATE_DIR",
+        "vestibule-findings(7)",
     ] {
         assert!(text.contains(words), "no {words} in {text}");
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod configuration;
+mod formats;
 mod help;
 mod log;
 mod stop;

@@ -34,18 +34,22 @@ needs gcc cc                        # links the build; aws-lc is C
 needs ca-certificates update-ca-certificates
 needs curl curl
 needs openssl openssl
+needs gnutls-bin gnutls-serv          # still has suites that Debian's OpenSSL was built without
 needs pebble pebble
-# In Debian these four are services as well, which begin to run as soon as they are installed.
+# In Debian these are services as well, which begin to run as soon as they are installed.
 needs caddy caddy
-needs certbot certbot
 needs nginx-light nginx
+needs apache2 apache2
+needs certbot certbot
 needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed
 needs bind9-utils tsig-keygen
 needs bind9-dnsutils dig nsupdate
 needs iproute2 ip
 needs util-linux unshare setpriv
+needs bsdutils script                # gives a program a terminal
 needs mount mount
+needs perl prove                    # reads what the check writes for test harnesses
 needs procps kill ps
 needs groff-base groff                # renders the manual page
 needs systemd systemd-analyze systemd-sysusers
@@ -53,7 +57,7 @@ needs systemd systemd-analyze systemd-sysusers
 
 for group in "$@"; do
     case $group in
-        probes) ;; # compares with what all tests need
+        probes) ;; # the proxies to compare with are among those above
         fuzz) needs g++ g++ ;; # compiles libFuzzer
         *) die "unknown group: $group; known: probes fuzz" ;;
     esac

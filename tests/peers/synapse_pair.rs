@@ -23,6 +23,9 @@ fn synapse_pair() {
 
         pair.assert_discoverable();
         pair.wait_for_verdicts();
+        // The self-check keeps the keys it saw, to notice when one is lost.
+        let kept = pair.a.front.state_folder().join("check/keys-a.fed.test.json");
+        assert!(fs::read_to_string(kept).is_ok_and(|kept| kept.contains("ed25519:a_test")));
         step.done("well-known, keys, verdicts");
 
         pair.a.synapse.register("ua", "pwa");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 /// A root that signs what a test asks for, and a folder to keep it in.
 pub struct TestCa {
@@ -21,7 +21,18 @@ pub struct Issued {
 impl TestCa {
     /// Makes a root; its certificate becomes `ca.pem` in `folder`.
     pub fn new(folder: &Path) -> Self {
+        Self::with(folder, CertificateParams::default())
+    }
+
+    /// The same by the name of an organisation.
+    pub fn of(folder: &Path, organisation: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, organisation);
+        Self::with(folder, params)
+    }
+
+    fn with(folder: &Path, mut params: CertificateParams) -> Self {
         params.distinguished_name.push(DnType::CommonName, "vestibule tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

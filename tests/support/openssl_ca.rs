@@ -19,6 +19,8 @@ pub enum KeyKind {
     P256,
     /// No browser offers it.
     P521,
+    /// Too short for everybody.
+    Rsa1024,
     Rsa2048,
 }
 
@@ -37,12 +39,25 @@ impl OpensslCa {
         let made = ca.key_arguments(KeyKind::P256, "root");
         openssl::must(root.into_iter().chain(made).chain(["-out".to_owned(), ca.path("root.pem")]), "");
         let rules = format!("basicConstraints=critical,CA:TRUE,pathlen:0\n{USAGE}\n");
-        ca.sign("intermediate", "/CN=operator intermediate", KeyKind::P256, "root", &rules);
+        ca.sign("intermediate", KeyKind::P256, "root", &rules, &[]);
         ca
     }
 
     pub fn root(&self) -> PathBuf {
         self.folder.join("root.pem")
+    }
+
+    /// A good OCSP response for `leaf`, as its issuer would give it, in a file.
+    #[track_caller]
+    pub fn ocsp_response(&self, leaf: &Leaf) -> PathBuf {
+        let (request, response, index) = (self.path("ocsp.req"), self.path("ocsp.der"), self.path("index.txt"));
+        let certificate = leaf.certificate.to_string_lossy().into_owned();
+        let (issuer, key) = (self.path("intermediate.pem"), self.path("intermediate.key"));
+        fs::write(&index, "").expect("a writable folder");
+        openssl::must(["ocsp", "-issuer", &issuer, "-cert", &certificate, "-reqout", &request], "");
+        let signing = ["ocsp", "-index", &index, "-CA", &issuer, "-rsigner", &issuer, "-rkey", &key];
+        openssl::must(signing.into_iter().chain(["-reqin", &request, "-respout", &response]), "");
+        self.folder.join("ocsp.der")
     }
 
     pub fn intermediate(&self) -> PathBuf {
@@ -52,9 +67,15 @@ impl OpensslCa {
     /// Signs a certificate for `names` with a fresh key; its files begin with the first name.
     #[track_caller]
     pub fn issue(&self, names: &[&str], kind: KeyKind) -> Leaf {
+        self.issue_with(names, kind, "", &[])
+    }
+
+    /// The same with more extensions, as a configuration of openssl has them, and arguments for the signing.
+    #[track_caller]
+    pub fn issue_with(&self, names: &[&str], kind: KeyKind, more: &str, arguments: &[&str]) -> Leaf {
         let entries: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
-        let rules = format!("subjectAltName={}\nextendedKeyUsage=serverAuth\n", entries.join(","));
-        self.sign(names[0], &format!("/CN={}", names[0]), kind, "intermediate", &rules);
+        let rules = format!("subjectAltName={}\nextendedKeyUsage=serverAuth\n{more}\n", entries.join(","));
+        self.sign(names[0], kind, "intermediate", &rules, arguments);
         let file = |ending: &str| self.folder.join(format!("{}{ending}", names[0]));
         Leaf { certificate: file(".pem"), key: file(".key") }
     }
@@ -69,8 +90,9 @@ impl OpensslCa {
     }
 
     #[track_caller]
-    fn sign(&self, name: &str, subject: &str, kind: KeyKind, issuer: &str, rules: &str) {
-        let request = ["req", "-new", "-nodes", "-subj", subject].map(str::to_owned);
+    fn sign(&self, name: &str, kind: KeyKind, issuer: &str, rules: &str, arguments: &[&str]) {
+        let subject = if issuer == "root" { format!("/CN=operator {name}") } else { format!("/CN={name}") };
+        let request = ["req", "-new", "-nodes", "-subj", &subject].map(str::to_owned);
         let request = request.into_iter().chain(self.key_arguments(kind, name));
         let request = openssl::must(request.chain(["-out".to_owned(), "-".to_owned()]), "");
         // Strict verifiers want the identifiers that every public CA writes.
@@ -87,13 +109,14 @@ impl OpensslCa {
             "-out".to_owned(),
             self.path(&format!("{name}.pem")),
         ]);
-        openssl::must(signing, &request);
+        openssl::must(signing.chain(arguments.iter().map(|word| (*word).to_owned())), &request);
     }
 
     fn key_arguments(&self, kind: KeyKind, name: &str) -> Vec<String> {
         let kind: &[&str] = match kind {
             KeyKind::P256 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
             KeyKind::P521 => &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
+            KeyKind::Rsa1024 => &["-newkey", "rsa:1024"],
             KeyKind::Rsa2048 => &["-newkey", "rsa:2048"],
         };
         let kind = kind.iter().map(|word| (*word).to_owned());

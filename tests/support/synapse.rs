@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -73,6 +73,16 @@ for row in sqlite3.connect('file:synapse.db?mode=ro', uri=True).execute(
     /// What goes into `homeserver = …`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The file with its signing key.
+    pub fn signing_key(&self) -> PathBuf {
+        self.folder.path().join("signing.key")
+    }
+
+    /// Where it listens, in plain HTTP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Makes an ordinary user with Synapse's own tool.

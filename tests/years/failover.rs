@@ -42,3 +42,23 @@ fn a_renewal_goes_to_the_second_below_a_sixth_and_returns() {
         world.insist_on_manners();
     });
 }
+
+/// The second CA's time is known, the first one's is not, and this machine's is far behind: the failures at the first are
+/// no older than they are.
+#[test]
+fn a_ca_whose_time_was_never_heard_is_left_in_peace() {
+    live(async {
+        let mut world = World::new(two(3));
+        world.cas[0].outage(BEGIN, BEGIN + 100 * DAY);
+        world.troubles.add(BEGIN, BEGIN + 100 * DAY, Cause::Outage(0));
+        world.restart().await;
+        world.until(BEGIN + 50 * DAY).await;
+        world.time.set_error(-60 * DAY);
+        world.restart().await;
+        world.until(BEGIN + 64 * DAY).await;
+        world.insist_on_manners();
+        // It is due from the 60th day on, or a little before.
+        let asked = world.cas[0].records().requests.iter().filter(|request| request.at > BEGIN + 50 * DAY).count();
+        assert!((1..1_000).contains(&asked), "{asked} requests");
+    });
+}

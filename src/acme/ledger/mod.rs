@@ -78,6 +78,10 @@ struct Aside {
     identifiers: Vec<String>,
 }
 
+/// An order is recorded so long, in seconds, before it is placed at most. No other ends within a minute before, as the
+/// back-off after one that may have led to a certificate is as long.
+const RECORDED_BEFORE: i64 = 60;
+
 /// What was issued.
 #[derive(Clone, Copy, Debug)]
 pub struct Issued<'a> {
@@ -91,6 +95,8 @@ pub struct Issued<'a> {
     pub renewal_exempt: bool,
     /// The window of the certificate that it replaces.
     pub window: Option<&'a Window>,
+    /// When its order was placed, by the CA's clock.
+    pub placed: Timestamp,
 }
 
 /// The last thing that went wrong.
@@ -170,7 +176,7 @@ impl Ledger {
     /// The attempt led to a certificate.
     pub fn issued(&mut self, now: Timestamp, issued: Issued<'_>) {
         self.prune(now);
-        let Issued { names, challenge, lifetime, renewal_exempt, window } = issued;
+        let Issued { names, challenge, lifetime, renewal_exempt, window, placed } = issued;
         self.open = None;
         (self.failures, self.outages) = (0, 0);
         self.aside.clear();
@@ -184,7 +190,12 @@ impl Ledger {
         self.totals.issued = self.totals.issued.saturating_add(1);
         let challenge = challenge.map(|challenge| challenge.as_str().to_owned());
         let outcome = Outcome::Issued { challenge, exempt: renewal_exempt, lifetime };
-        self.push(Event { at: now, outcome, failed: Vec::new(), certificate: Some(set_key(names)) });
+        // What an earlier attempt at this order may have left at the CA was this certificate.
+        let begun = placed.plus(-RECORDED_BEFORE);
+        let set = set_key(names);
+        let same = self.events.iter_mut().filter(|event| !event.is_issued() && event.at >= begun);
+        same.filter(|event| event.certificate.as_ref() == Some(&set)).for_each(|event| event.certificate = None);
+        self.push(Event { at: now, outcome, failed: Vec::new(), certificate: Some(set) });
     }
 
     /// A record that has nothing left to spend, in place of one that was lost: a week's

@@ -26,7 +26,8 @@ fn validation(challenge: Challenge, identifiers: &[&str]) -> Failure {
 }
 
 fn issue(names: &[HostPattern]) -> Issued<'_> {
-    Issued { names, challenge: Some(Challenge::Http01), lifetime: 90 * DAY, renewal_exempt: false, window: None }
+    let (challenge, placed) = (Some(Challenge::Http01), Timestamp(i64::MAX));
+    Issued { names, challenge, lifetime: 90 * DAY, renewal_exempt: false, window: None, placed }
 }
 
 fn earliest(ledger: &Ledger, now: Timestamp, names: &[HostPattern]) -> Standing {
@@ -173,6 +174,26 @@ fn four_certificates_a_week_for_a_set() {
     let budget = ledger.budget(now, &set);
     assert_eq!((budget.exempt_this_week, budget.next_free), (1, Some(START.plus(WEEK))));
     assert_eq!(ledger.budget(START.plus(WEEK), &set).certificates_left_this_week, 1);
+}
+
+/// The CA was away when the certificate was to be fetched; the order is taken up again, and its certificate is the one
+/// that the failure may have left behind.
+#[test]
+fn a_certificate_that_comes_at_the_second_try_counts_once() {
+    let set = names(&["a.example"]);
+    let left = |placed: i64, interrupted: bool| {
+        let mut ledger = Ledger::default();
+        ledger.placed(START, &set);
+        ledger.finalising();
+        if !interrupted {
+            ledger.failed(START.plus(20), failure(FailureKind::Unavailable));
+        }
+        ledger.placed(START.plus(200), &set);
+        ledger.issued(START.plus(210), Issued { placed: START.plus(placed), ..issue(&set) });
+        reloaded(&ledger).budget(START.plus(300), &set).certificates_left_this_week
+    };
+    assert_eq!((left(1, false), left(1, true)), (3, 3), "the same order");
+    assert_eq!((left(200, false), left(200, true)), (2, 2), "another order");
 }
 
 #[test]

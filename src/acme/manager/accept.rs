@@ -35,14 +35,14 @@ impl Keeper {
     ) -> Result<(), Failed> {
         let manager = Rc::clone(&self.manager);
         let Some(ca) = manager.cas.get(index) else { return Ok(()) };
-        let Outcome { certificate, pem, ended_before } = outcome;
+        let Outcome { certificate, pem, placed, ended_before } = outcome;
         let certificate = Arc::new(certificate);
         if let Some(issuer) = certificate.absent_issuer() {
             tracing::warn!(names = %self.shown(), %issuer, "the CA sent no certificate of its issuer; clients that do not know the issuer by themselves will refuse this certificate");
         }
         let before = self.current.replace(Current { certificate: Arc::clone(&certificate), ca: Some(index) });
         let window = before.and_then(|before| ledger.window(before.there().renewal_id).cloned());
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         let validity = self.validity();
         // A certificate that an earlier attempt left at the CA is as old as its order: while it waited
         // there, it may have come near its renewal.
@@ -52,8 +52,9 @@ impl Keeper {
             lifetime: validity.map_or(0, Validity::lifetime),
             renewal_exempt: exempt,
             window: window.as_ref(),
+            placed,
         };
-        ledger.issued(ended_before.map_or(now, |placed| placed.min(now)), issued);
+        ledger.issued(if ended_before { placed.min(now) } else { now }, issued);
         if plan::due(now, validity, None, self.jitter()).at <= now {
             let not_after = certificate.facts().not_after;
             tracing::warn!(%now, %not_after, "the new certificate is due for renewal already: is this machine's clock right?");

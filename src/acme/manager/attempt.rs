@@ -38,7 +38,7 @@ impl Keeper {
             Err(error) => return self.note_failure(ca, ledger, None, error).await,
         };
         manager.compare_clocks(ca);
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         if !matches!(step.reason, Reason::Missing | Reason::Asked) {
             let wait = self.schedule(&ledgers).due(now).at.since(now);
             if wait > 0 {
@@ -89,7 +89,8 @@ impl Keeper {
                     if validation && next.is_none() {
                         tracing::error!(names = %self.shown(), "no challenge type that is configured works");
                     }
-                    if !validation || ledger.budget(ca.now(), &self.names).failures_left_this_hour == 0 {
+                    if !validation || ledger.budget(self.manager.time_of(ca), &self.names).failures_left_this_hour == 0
+                    {
                         return Ok(wait);
                     }
                 }
@@ -117,7 +118,7 @@ impl Keeper {
         match ended {
             None => {
                 // What may be ordered in its place, and when, is for the record to say.
-                let permitted = self.permits_another(ledger, &step.reason, ca.now());
+                let permitted = self.permits_another(ledger, &step.reason, self.manager.time_of(ca));
                 Ok((!permitted).then_some(Duration::ZERO))
             }
             Some(Ended::Issued(outcome, challenge, exempt)) => {
@@ -196,11 +197,11 @@ impl Keeper {
                 Err(error) => return Ok(Some(Ended::Failed(error.into()))),
             };
             // Recorded before it is placed: a crash half-way counts, or a crash loop would not.
-            ledger.placed(ca.now(), &self.names);
+            ledger.placed(self.manager.time_of(ca), &self.names);
             self.save(ca, ledger).await?;
             let wanted =
                 Wanted { names: &self.names, challenge, profile: profile.as_deref(), replaces: replaces.as_deref() };
-            let placed = order::place(&account, &wanted, ca.now()).await;
+            let placed = order::place(&account, &wanted, self.manager.time_of(ca)).await;
             if let Ok(placed) = &placed {
                 placed.pending.save(store, &ca.key, &self.first).await?;
             }
@@ -246,7 +247,7 @@ impl Keeper {
         challenge: Option<Challenge>,
         error: OrderError,
     ) -> Result<Duration, Failed> {
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         if let OrderError::Account(error) = &error {
             tracing::error!(names = %self.shown(), error = %Chain(error), "there is no account to order with");
         }

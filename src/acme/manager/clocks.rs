@@ -15,6 +15,12 @@ impl Manager {
         heard.map_or_else(|| self.parts.clock.now(), Ca::now)
     }
 
+    /// The time at `ca`. Until it was heard of, that is the one by which the others go: by this machine's, which may be
+    /// days behind, a failure would be recorded so long ago that nothing waits for it.
+    pub(super) fn time_of(&self, ca: &Ca) -> Timestamp {
+        if ca.skew().is_some() { ca.now() } else { self.now() }
+    }
+
     /// Whether the clock of a CA seems to differ from this machine's.
     pub(super) fn clocks_differ(&self) -> bool {
         self.cas.iter().filter_map(Ca::skew).any(is_apart)

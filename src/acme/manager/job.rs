@@ -20,7 +20,7 @@ pub(super) struct Job {
 
 /// Hands every request to the keepers that it means, and answers when all of them have. A keeper whose
 /// CA is slow holds up no request but those about its own names.
-pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, mut asked: mpsc::Receiver<Asked>) {
+pub(super) async fn dispatch(keepers: Vec<(Vec<HostPattern>, mpsc::Sender<Job>)>, asked: &mut mpsc::Receiver<Asked>) {
     let mut answers = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -69,20 +69,22 @@ impl Keeper {
     /// Does what a person asked for.
     pub(super) async fn serve(&mut self, job: Job) {
         let Job { ask, lines, done } = job;
+        // Whoever asked may be gone.
+        let shown = self.shown();
+        let say = |text: String| drop(lines.send(format!("{shown}: {text}")));
         let said = match ask {
-            Ask::Renew { force, .. } => self.renew(force).await,
-            Ask::Rehearse { .. } => self.rehearse_on_request().await,
+            Ask::Renew { force, .. } => self.renew(force, &say).await,
+            Ask::Rehearse { .. } => self.rehearse_on_request(&say).await,
         };
         let (good, text) = match said {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
-        // Whoever asked may be gone.
-        let _ = lines.send(format!("{}: {text}", self.shown()));
+        say(text);
         let _ = done.send(good);
     }
 
-    async fn renew(&mut self, force: bool) -> Result<String, String> {
+    async fn renew(&mut self, force: bool, say: &impl Fn(String)) -> Result<String, String> {
         let failed = |error: Failed| format!("the state directory fails: {}", Chain(&error));
         // A certificate that could not be stored yet comes with its record, which must not come after a later one.
         self.save_unsaved().await.map_err(|error| failed(error.into()))?;
@@ -102,6 +104,9 @@ impl Keeper {
             return Err(format!("not before {}{because}", step.at));
         }
         let before = self.serial();
+        if let Some(ca) = self.manager.cas.get(step.ca) {
+            say(format!("ordering from {}", ca_key(&ca.authority.directory)));
+        }
         self.attempt(&step, ledgers).await.map_err(failed)?;
         let serial = self.serial();
         if serial != before
@@ -118,7 +123,7 @@ impl Keeper {
         Err(last.map_or_else(|| "not renewed; the log says why".to_owned(), |failure| failure.detail.to_owned()))
     }
 
-    async fn rehearse_on_request(&self) -> Result<String, String> {
+    async fn rehearse_on_request(&self, say: &impl Fn(String)) -> Result<String, String> {
         let manager = Rc::clone(&self.manager);
         let stage = manager.stages.first().and_then(Option::as_ref);
         let Some(stage) = stage else {
@@ -127,6 +132,7 @@ impl Keeper {
         let able = self.able(&manager);
         let mut failed = Vec::new();
         for challenge in able {
+            say(format!("rehearsing at {} with {}", ca_key(&stage.authority.directory), challenge.as_str()));
             match self.rehearse(stage, challenge).await {
                 Ok(()) => {
                     let stage = ca_key(&stage.authority.directory);
@@ -168,7 +174,7 @@ mod tests {
             ((vec![HostPattern::from(host(name))], jobs), received)
         };
         let ((slow, _unanswered), (quick, mut jobs)) = (keeper("a.example"), keeper("b.example"));
-        let (asks, asked) = mpsc::channel(2);
+        let (asks, mut asked) = mpsc::channel(2);
         let ask = async |name| {
             let (lines, _told) = mpsc::unbounded_channel();
             let (done, answer) = oneshot::channel();
@@ -182,7 +188,7 @@ mod tests {
             answer.await.unwrap()
         };
         tokio::select! {
-            () = dispatch(vec![slow, quick], asked) => {}
+            () = dispatch(vec![slow, quick], &mut asked) => {}
             good = client => assert!(good),
         }
     }

@@ -173,22 +173,33 @@ impl Manager {
     /// Keeps the certificates for `orders` valid, and does what is `asked`; without `unasked` only the latter.
     /// Never returns; dropping the future ends it. Must run inside a `LocalSet`: the control plane
     /// has one thread.
-    pub async fn run(self, orders: Vec<CertificateOrder>, asked: mpsc::Receiver<Asked>, unasked: bool) {
-        let manager = Rc::new(self);
+    pub async fn run(self, orders: Vec<CertificateOrder>, mut asked: mpsc::Receiver<Asked>, unasked: bool) {
+        Rc::new(self).keep(orders, &mut asked, unasked).await;
+    }
+
+    /// [`run`](Self::run), for an owner whose orders change: it drops the future and begins anew, as after a restart.
+    pub async fn keep(
+        self: &Rc<Self>,
+        orders: Vec<CertificateOrder>,
+        asked: &mut mpsc::Receiver<Asked>,
+        unasked: bool,
+    ) {
         let mut tasks = JoinSet::new();
         let mut keepers = Vec::new();
         for CertificateOrder { names } in orders {
-            let Some(keeper) = Keeper::new(Rc::clone(&manager), names.clone()) else { continue };
+            let Some(keeper) = Keeper::new(Rc::clone(self), names.clone()) else { continue };
             let (jobs, received) = mpsc::channel(JOBS);
             keepers.push((names, jobs));
             tasks.spawn_local(keeper.keep(received, unasked));
         }
-        tasks.spawn_local(job::dispatch(keepers, asked));
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a certificate's task ended; restart vestibule to renew it");
+        let ends = async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a certificate's task ended; restart vestibule to renew it");
+                }
             }
-        }
+        };
+        tokio::join!(job::dispatch(keepers, asked), ends);
     }
 }
 

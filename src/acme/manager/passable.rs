@@ -46,7 +46,7 @@ impl Keeper {
         let Some(preflight) = &self.manager.parts.preflight else { return Ok(Some(configured)) };
         let account = ca.accounts.url().await;
         let report = preflight.examine(&self.names, &configured, directory.caa_identities(), account.as_deref()).await;
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         if !report.blocks() {
             self.blocked = None;
             ledger.let_through();

@@ -23,14 +23,14 @@ impl Keeper {
         let (Some(ca), Some(Some(stage))) = (manager.cas.get(index), manager.stages.get(index)) else {
             return Ok(true);
         };
-        if !ledger.rehearse_first(ca.now()) {
+        if !ledger.rehearse_first(self.manager.time_of(ca)) {
             return Ok(true);
         }
         let Some(challenge) = ledger.choose(challenges, &self.names) else { return Ok(true) };
         tracing::info!(names = %self.shown(), ca = %stage.authority.directory, "rehearsing at the staging directory");
         let rehearsed = self.rehearse(stage, challenge).await;
         let passed = rehearsed.is_ok();
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         match rehearsed {
             Ok(()) => ledger.rehearsed(now, Ok(challenge)),
             Err(error) => {

@@ -27,13 +27,13 @@ impl Keeper {
         manager.doubt(ca).await;
         let There { validity, renewal_id: id, .. } = current.there();
         // By this CA's clock, which wrote it down; another CA's may be the one to plan by.
-        let at = ledger.ask_at(id, ca.now());
-        if at > ca.now() {
-            return Ok(Some(self.now().plus(at.since(ca.now()))));
+        let at = ledger.ask_at(id, self.manager.time_of(ca));
+        if at > self.manager.time_of(ca) {
+            return Ok(Some(self.now().plus(at.since(self.manager.time_of(ca)))));
         }
         let answer = ca.renewal_info(id).await;
         manager.compare_clocks(ca);
-        let now = ca.now();
+        let now = self.manager.time_of(ca);
         let (body, retry_after) = match answer {
             RenewalInfo::Said(body, retry_after) => (body, retry_after),
             RenewalInfo::Silent | RenewalInfo::Refused => {

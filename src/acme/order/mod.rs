@@ -61,9 +61,10 @@ pub(super) struct Outcome {
     pub certificate: Certificate,
     /// Key and chain, for the store.
     pub pem: String,
-    /// When the order was placed, if it had come to its end before this attempt took it up: the
-    /// certificate is not new then.
-    pub ended_before: Option<Timestamp>,
+    /// When the order was placed.
+    pub placed: Timestamp,
+    /// Whether it had come to its end before this attempt took it up: the certificate is not new then.
+    pub ended_before: bool,
 }
 
 /// Places an order. A CA that does not like what it would replace gets it once more without: the
@@ -162,8 +163,8 @@ impl Placed {
         let chain = chain.ok_or(Error::Str("what came is no chain of certificates"));
         let chain = chain.map_err(|error| explain("fetching the certificate", error))?;
         let certificate = prove::prove(&chain, &self.pending.key, names, wire.now())?;
-        let ended_before = ended.then_some(Timestamp(self.pending.placed));
-        Ok(Outcome { certificate, pem: format!("{}{chain}", self.pending.key), ended_before })
+        let (pem, placed) = (format!("{}{chain}", self.pending.key), Timestamp(self.pending.placed));
+        Ok(Outcome { certificate, pem, placed, ended_before: ended })
     }
 
     /// Looks until the order has left `status`.

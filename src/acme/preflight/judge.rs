@@ -2,8 +2,8 @@
 
 use super::facts::{Facts, Lookup, NameFacts, Way};
 use super::report::{Aspect, Finding, Report, Verdict};
-use crate::acme::caa::{self, Asked, permits};
 use crate::config::Challenge;
+use crate::dns::permission::{self, Asked, permits};
 use crate::dns::{Addresses, CaaSet, Failure, FailureKind, Outcome};
 use crate::net::listen::Role;
 use crate::probe::Reach;
@@ -231,15 +231,15 @@ fn permission(name: &NameFacts, set: &CaaSet, facts: &Facts<'_>) -> Finding {
             ca_identities: facts.ca_identities,
             wildcard: name.wildcard,
             account_uri: facts.account_uri,
-            method: *challenge,
+            method: Some(*challenge),
         };
         match permits(set, &asked) {
-            caa::Verdict::Allowed => {}
-            caa::Verdict::Forbidden { by, remedy } => {
+            permission::Verdict::Allowed => {}
+            permission::Verdict::Forbidden { by, remedy } => {
                 forbidden.get_or_insert((by, remedy));
                 ruled_out.push(*challenge);
             }
-            caa::Verdict::Unknown(why) => doubt = Some(why),
+            permission::Verdict::Unknown(why) => doubt = Some(why),
         }
     }
     match (forbidden, doubt) {

@@ -7,7 +7,9 @@ use crate::drain::Watch;
 use crate::matrix::MatrixError;
 use crate::matrix::error::ErrorCode;
 use crate::matrix::keys::SigningKey;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -84,12 +86,26 @@ impl Homeserver {
                 (StatusCode::OK, json!({ "versions": ["v1.11"], "unstable_features": {} }).to_string())
             }
             (&Method::OPTIONS, _) => (StatusCode::OK, String::new()),
-            _ => unrecognized(),
+            (_, "/_matrix/federation/v1/version" | "/_matrix/key/v2/server" | "/_matrix/client/versions") => {
+                unrecognized(StatusCode::METHOD_NOT_ALLOWED)
+            }
+            // Servers must sign these, and the stub knows none.
+            (&Method::GET, path) if is_signed(path) => {
+                let error = MatrixError::new(ErrorCode::Forbidden, "the stub knows no other server");
+                (StatusCode::FORBIDDEN, error.to_json())
+            }
+            _ => unrecognized(StatusCode::NOT_FOUND),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        for (name, value) in [
+            (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+            (ACCESS_CONTROL_ALLOW_HEADERS, "X-Requested-With, Content-Type, Authorization"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         response
     }
 
@@ -105,6 +121,13 @@ impl Homeserver {
     }
 }
 
-fn unrecognized() -> (StatusCode, String) {
-    (StatusCode::NOT_FOUND, MatrixError::new(ErrorCode::Unrecognized, "the stub knows no such endpoint").to_json())
+/// Endpoints that homeservers open to signed requests only: one event, or a profile. Matched by the
+/// bytes of the path, as an encoded slash in an event ID is no slash.
+fn is_signed(path: &str) -> bool {
+    let event = path.strip_prefix("/_matrix/federation/v1/event/");
+    path == "/_matrix/federation/v1/query/profile" || event.is_some_and(|id| !id.is_empty() && !id.contains('/'))
+}
+
+fn unrecognized(status: StatusCode) -> (StatusCode, String) {
+    (status, MatrixError::new(ErrorCode::Unrecognized, "the stub knows no such endpoint").to_json())
 }

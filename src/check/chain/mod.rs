@@ -6,19 +6,20 @@
 //! does the leaf cover the name, is the presentation in order. Only presented certificates count;
 //! nothing is fetched (peers fetch nothing either).
 
+mod certificate;
+mod sets;
+
+pub use certificate::{Certificate, Key, Signature};
+pub use sets::{TrustSets, TrustedBy};
+
 use crate::clock::Timestamp;
 use crate::matrix::Host;
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
-use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::time::Duration;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// A chain as presented, and what is true of it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Chain {
     pub certificates: Vec<Certificate>,
     /// Whether a path leads to a root, dates aside.
     pub trust: Trust,
+    /// Which lists of roots it leads to, dates aside.
+    pub trusted_by: TrustedBy,
     /// Indexes of certificates on the path that have expired.
     pub expired: Vec<usize>,
     /// Indexes of certificates on the path that are not valid yet.
@@ -37,30 +40,10 @@ pub struct Chain {
     pub in_order: bool,
     /// Indexes of certificates that the path does not need.
     pub extra: Vec<usize>,
-}
-
-/// One certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The subject's distinguished name, as text.
-    pub subject: String,
-    /// The issuer's.
-    pub issuer: String,
-    /// DNS names and addresses of the subjectAltName extension.
-    pub names: Vec<String>,
-    /// Start of validity.
-    pub not_before: Timestamp,
-    /// End of validity.
-    pub not_after: Timestamp,
-    /// SHA-256 fingerprint in lower-case hex.
-    pub sha256: String,
-    /// Subject and issuer are the same.
-    pub self_issued: bool,
-    /// It tells where its issuer's certificate can be fetched: typical of public CAs, all of which
-    /// issue from intermediates.
-    pub names_issuer_url: bool,
-    raw_subject: Vec<u8>,
-    raw_issuer: Vec<u8>,
+    /// Indexes of certificates between leaf and root whose signature can be forged.
+    pub broken_signatures: Vec<usize>,
+    /// Why the handshake does not prove that the server holds the leaf's key, if it does not.
+    pub unproved: Option<String>,
 }
 
 /// Where the path from the leaf leads.
@@ -82,55 +65,74 @@ pub enum Trust {
         /// The leaf says where to fetch its issuer, so there is one to present.
         issuer_published: bool,
     },
-    /// Nothing can be said: this machine has no trust roots.
-    NoRoots,
     /// Into a certificate that breaks a rule.
     Refused(String),
 }
 
+/// Chains of public CAs have three or four certificates; clients give up long before this. What
+/// comes after it could only cost time.
+const MAX_CERTIFICATES: usize = 32;
+
 impl Chain {
-    /// Takes `presented` apart, for a server that should be `expected`, at `now`.
-    pub fn examine(presented: &[CertificateDer<'_>], expected: &Host, roots: &RootCertStore, now: Timestamp) -> Self {
+    /// Takes `presented` apart, its first 32 certificates, for a server that should be `expected`, at
+    /// `now`.
+    pub fn examine(presented: &[CertificateDer<'_>], expected: &Host, roots: &TrustSets, now: Timestamp) -> Self {
+        let presented = presented.get(..MAX_CERTIFICATES).unwrap_or(presented);
         let readable = presented.iter().filter_map(|der| Some((Certificate::parse(der)?, der)));
         let (certificates, ders): (Vec<_>, Vec<_>) = readable.unzip();
         let path = linked(&certificates);
         let on_path = |index: &usize| path.contains(index);
+        let is_root = |index: &usize| certificates.get(*index).is_some_and(|c| c.self_issued);
+        let broken = |index: &usize| certificates.get(*index).is_some_and(|c| c.signature.broken.is_some());
         let mut chain = Self {
             trust: Trust::Verified,
+            trusted_by: TrustedBy::default(),
             expired: Vec::new(),
             not_yet: Vec::new(),
             covers_name: covers(presented, expected),
             in_order: is_in_order(&certificates, &path),
-            extra: (0..certificates.len())
-                .filter(|index| {
-                    let root = *index > 0 && certificates.get(*index).is_some_and(|c| c.self_issued);
-                    root || !on_path(index)
-                })
-                .collect(),
+            extra: (0..certificates.len()).filter(|index| (*index > 0 && is_root(index)) || !on_path(index)).collect(),
+            // Nobody looks at the signature of a root: it is trusted by itself.
+            broken_signatures: path.iter().copied().filter(|index| !is_root(index) && broken(index)).collect(),
+            unproved: None,
             certificates,
         };
-        if verify(presented, roots, now).is_ok() {
-            return chain;
+        let at = if verify(presented, roots.every(), now).is_ok() {
+            now
+        } else {
+            chain.dates(&path, now);
+            let at = chain.within_dates(&path, now);
+            if let Err(error) = verify(presented, roots.every(), at) {
+                let end = path.last().and_then(|index| ders.get(*index)).filter(|_| path.len() > 1);
+                let complete = end.is_some_and(|end| leads_to(presented, end, at));
+                chain.trust = classify(&chain.certificates, &path, complete, &error);
+            }
+            at
+        };
+        if chain.trust == Trust::Verified {
+            chain.trusted_by = roots.which(|roots| verify(presented, roots, at).is_ok());
         }
-        let dates = |wrong: fn(&Certificate, Timestamp) -> bool| {
-            let wrong = |index: &usize| chain.certificates.get(*index).is_some_and(|c| wrong(c, now));
+        chain
+    }
+
+    /// Notes what on `path` is out of its dates.
+    fn dates(&mut self, path: &[usize], now: Timestamp) {
+        let wrong = |wrong: fn(&Certificate, Timestamp) -> bool| {
+            let wrong = |index: &usize| self.certificates.get(*index).is_some_and(|c| wrong(c, now));
             path.iter().copied().filter(wrong).collect::<Vec<_>>()
         };
-        let (expired, not_yet) = (dates(|c, now| now >= c.not_after), dates(|c, now| now < c.not_before));
-        (chain.expired, chain.not_yet) = (expired, not_yet);
-        // Trust is asked for at a time when nothing on the path is out of its dates, so that an
-        // expired certificate is not called an untrusted one as well.
-        let common = path.iter().filter_map(|index| chain.certificates.get(*index));
+        let (expired, not_yet) = (wrong(|c, now| now >= c.not_after), wrong(|c, now| now < c.not_before));
+        (self.expired, self.not_yet) = (expired, not_yet);
+    }
+
+    /// A time when nothing on the path is out of its dates: trust is asked for then, so that an
+    /// expired certificate is not called an untrusted one as well.
+    fn within_dates(&self, path: &[usize], now: Timestamp) -> Timestamp {
+        let common = path.iter().filter_map(|index| self.certificates.get(*index));
         let (from, until) = common.fold((Timestamp(0), Timestamp(i64::MAX)), |(from, until), c| {
             (from.max(c.not_before), until.min(c.not_after))
         });
-        let at = if now >= from && now < until { now } else { from.min(until) };
-        if let Err(error) = verify(presented, roots, at) {
-            let end = path.last().and_then(|index| ders.get(*index)).filter(|_| path.len() > 1);
-            let complete = end.is_some_and(|end| leads_to(presented, end, at));
-            chain.trust = classify(&chain.certificates, &path, complete, roots, &error);
-        }
-        chain
+        if now >= from && now < until { now } else { from.min(until) }
     }
 
     /// The server's own certificate.
@@ -140,8 +142,13 @@ impl Chain {
 
     /// Whether peers would go on after this chain.
     pub fn accepted(&self, policy: Policy) -> bool {
-        let trusted = matches!(self.trust, Trust::Verified | Trust::NoRoots) || policy.forgives(&self.trust);
-        trusted && self.covers_name && self.expired.is_empty() && self.not_yet.is_empty()
+        let trusted = self.trust == Trust::Verified || policy.forgives(&self.trust);
+        trusted && self.covers_name && self.expired.is_empty() && self.not_yet.is_empty() && self.unproved.is_none()
+    }
+
+    /// The certificate that names the root, which need not be presented: the last on the path.
+    pub fn top(&self) -> Option<&Certificate> {
+        linked(&self.certificates).last().and_then(|index| self.certificates.get(*index))
     }
 }
 
@@ -163,7 +170,7 @@ impl Policy {
         match trust {
             Trust::SelfSigned | Trust::UnknownRoot { .. } => self.private,
             Trust::Incomplete { .. } => self.private && self.child_of_a_root(trust),
-            Trust::Verified | Trust::NoRoots | Trust::Refused(_) => false,
+            Trust::Verified | Trust::Refused(_) => false,
         }
     }
 
@@ -174,63 +181,6 @@ impl Policy {
         let published = matches!(trust, Trust::Incomplete { issuer_published: true, .. });
         self.private && !self.roots_given && !published
     }
-}
-
-impl Certificate {
-    fn parse(der: &CertificateDer<'_>) -> Option<Self> {
-        let (_, x509) = X509Certificate::from_der(der).ok()?;
-        let mut names = Vec::new();
-        if let Ok(Some(extension)) = x509.subject_alternative_name() {
-            names.extend(extension.value.general_names.iter().filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some((*name).to_owned()),
-                GeneralName::IPAddress(bytes) => ip_text(bytes),
-                _ => None,
-            }));
-        }
-        Some(Self {
-            subject: x509.subject().to_string(),
-            issuer: x509.issuer().to_string(),
-            names,
-            not_before: Timestamp(x509.validity().not_before.timestamp()),
-            not_after: Timestamp(x509.validity().not_after.timestamp()),
-            sha256: hex(digest(&SHA256, der).as_ref()),
-            self_issued: x509.subject().as_raw() == x509.issuer().as_raw(),
-            names_issuer_url: x509.iter_extensions().any(|extension| match extension.parsed_extension() {
-                ParsedExtension::AuthorityInfoAccess(access) => {
-                    access.iter().any(|entry| entry.access_method.to_id_string() == CA_ISSUERS)
-                }
-                _ => false,
-            }),
-            raw_subject: x509.subject().as_raw().to_vec(),
-            raw_issuer: x509.issuer().as_raw().to_vec(),
-        })
-    }
-
-    /// The name to show: the subject, or the first alternative name where the subject is empty, as
-    /// short certificates have it.
-    pub fn label(&self) -> &str {
-        if self.subject.is_empty() { self.names.first().map_or("(no name)", String::as_str) } else { &self.subject }
-    }
-
-    /// Whether it only has a common name, which nobody looks at any more.
-    pub fn only_common_name(&self) -> bool {
-        self.names.is_empty() && self.subject.contains("CN=")
-    }
-}
-
-/// `id-ad-caIssuers` (RFC 5280, 4.2.2.1).
-const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
-
-fn ip_text(bytes: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Indexes reachable from the leaf by issuer names, the leaf first.
@@ -289,13 +239,7 @@ fn leads_to(presented: &[CertificateDer<'_>], end: &CertificateDer<'_>, at: Time
     roots.add(end.clone().into_owned()).is_ok() && verify(presented, &roots, at).is_ok()
 }
 
-fn classify(
-    certificates: &[Certificate],
-    path: &[usize],
-    complete: bool,
-    roots: &RootCertStore,
-    error: &rustls::Error,
-) -> Trust {
+fn classify(certificates: &[Certificate], path: &[usize], complete: bool, error: &rustls::Error) -> Trust {
     let Some(leaf) = certificates.first() else {
         return Trust::Refused("no certificate was presented that could be read".to_owned());
     };
@@ -313,7 +257,6 @@ fn classify(
         ) => Trust::Verified,
         // A path that holds together lacks nothing but the trust in its root (which itself need not
         // be presented), whatever was tried in vain.
-        _ if complete && roots.is_empty() => Trust::NoRoots,
         _ if complete => Trust::UnknownRoot { issuer: end.issuer.clone() },
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) if path.len() == 1 => {
             Trust::Incomplete { issuer: leaf.issuer.clone(), issuer_published: leaf.names_issuer_url }

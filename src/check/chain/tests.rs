@@ -43,6 +43,7 @@ fn examine(presented: &[CertificateDer<'static>], name: &str, trusted: &[&Ca]) -
     for root in trusted {
         roots.add(root.der().clone()).unwrap();
     }
+    let roots = TrustSets::of(roots, RootCertStore::empty());
     Chain::examine(presented, &Host::parse(name).unwrap(), &roots, NOW)
 }
 
@@ -70,7 +71,7 @@ fn trust_is_told_in_its_kinds() {
         (std::slice::from_ref(&direct), &[&same_name], unknown("Root")),
         (&[through.clone(), s], &[&root], "refused".to_owned()),
         (&[own], &[&root], "self-signed".to_owned()),
-        (&[through.clone(), m], &[], "no roots".to_owned()),
+        (&[through.clone(), m], &[], unknown("Root")),
     ];
     for (row, (presented, trusted, expected)) in table.into_iter().enumerate() {
         let chain = examine(presented, "ex.org", trusted);
@@ -80,7 +81,6 @@ fn trust_is_told_in_its_kinds() {
             Trust::SelfSigned => "self-signed".to_owned(),
             Trust::UnknownRoot { issuer } => unknown(&cn(issuer)),
             Trust::Incomplete { issuer, .. } => format!("incomplete {}", cn(issuer)),
-            Trust::NoRoots => "no roots".to_owned(),
             Trust::Refused(_) => "refused".to_owned(),
         };
         assert_eq!(told, expected, "row {row}: {:?}", chain.trust);
@@ -159,4 +159,54 @@ fn rubbish_is_refused_and_never_panics() {
         let chain = examine(&presented, "ex.org", &[&root]);
         assert!(matches!(chain.trust, Trust::Refused(_)) && chain.leaf().is_none() && !chain.accepted(PRIVATE));
     }
+}
+
+#[test]
+fn a_chain_is_held_against_each_list() {
+    let (ours, theirs) = (ca("Ours", None), ca("Theirs", None));
+    let store = |trusted: &[&Ca]| {
+        let mut roots = RootCertStore::empty();
+        for root in trusted {
+            roots.add(root.der().clone()).unwrap();
+        }
+        roots
+    };
+    let by = |system, mozilla, given| TrustedBy { system, mozilla, given };
+    type Row<'a> = (&'a [&'a Ca], &'a [&'a Ca], Option<&'a Ca>, TrustedBy, bool);
+    let table: [Row<'_>; 6] = [
+        (&[&ours], &[&ours], None, by(true, true, false), true),
+        (&[&ours], &[&theirs], None, by(true, false, false), false),
+        (&[&theirs], &[&ours], None, by(false, true, false), false),
+        (&[], &[&ours, &theirs], None, by(false, true, false), false),
+        (&[&theirs], &[&theirs], Some(&ours), by(false, false, true), true),
+        (&[&theirs], &[&theirs], None, by(false, false, false), false),
+    ];
+    let chain = [leaf(params(&["ex.org"]), &ours)];
+    for (row, (system, mozilla, given, expected, everywhere)) in table.into_iter().enumerate() {
+        let mut sets = TrustSets::of(store(system), store(mozilla));
+        if let Some(given) = given {
+            sets.add_pem(given.pem().as_bytes()).unwrap();
+        }
+        let chain = Chain::examine(&chain, &Host::parse("ex.org").unwrap(), &sets, NOW);
+        assert_eq!((chain.trusted_by, chain.trusted_by.everywhere()), (expected, everywhere), "row {row}");
+        assert_eq!(chain.trust == Trust::Verified, expected != TrustedBy::default(), "row {row}");
+    }
+}
+
+#[test]
+fn lists_differ_in_an_expired_chain_as_well() {
+    let root = ca("Root", None);
+    let mut params = params(&["ex.org"]);
+    (params.not_before, params.not_after) = (date_time_ymd(2025, 1, 1), date_time_ymd(2025, 4, 1));
+    let chain = examine(&[leaf(params, &root)], "ex.org", &[&root]);
+    assert_eq!((chain.trusted_by.names(), chain.expired.as_slice()), (vec!["system"], &[0][..]));
+}
+
+#[test]
+fn a_chain_without_end_is_cut() {
+    let root = ca("Root", None);
+    let mut presented = vec![leaf(params(&["ex.org"]), &root)];
+    presented.extend(std::iter::repeat_n(root.der().clone(), 200));
+    let chain = examine(&presented, "ex.org", &[&root]);
+    assert_eq!((chain.certificates.len(), chain.trust), (MAX_CERTIFICATES, Trust::Verified));
 }

@@ -1,16 +1,16 @@
-//! Rules about reaching the federation addresses: TCP, TLS as a protocol, HTTP as a protocol.
+//! Rules about reaching the federation addresses: TCP, and HTTP as a protocol.
 
+use super::tls::alpn_trouble;
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
+use crate::check::lifetime::http_date;
 use crate::check::observe::federation::Connection;
 use crate::check::observe::http::{Fetched, HttpAnswer};
 use crate::check::observe::tls::Trouble;
-use crate::clock::Timestamp;
 use crate::matrix::version::ServerVersion;
-use serde_json::Value;
 
-pub(super) const RULES: &[Rule] = &[connect, handshake, alpn, version_12, version_13, version, not_found, retry, skew];
+pub(super) const RULES: &[Rule] = &[connect, version, not_found, retry, skew];
 
 /// Signatures and caches tolerate about this much, in seconds.
 const SKEW: i64 = 60;
@@ -23,7 +23,7 @@ pub(super) fn each(case: &Case<'_>, code: Code, detail: impl Fn(&Connection) -> 
 
 fn at(case: &Case<'_>, code: Code, connection: &Connection, detail: String) -> Finding {
     // The `Host` header is also what stands in the URL that curl has to be given.
-    let http = matches!(code, Code::FedVersion | Code::FedKeys);
+    let http = matches!(code, Code::FedVersion | Code::FedKeys | Code::FedUnsigned);
     let plan = case.seen.plan.as_ref();
     let host = plan.map(|plan| if http { plan.host_header.clone() } else { plan.certificate_name.to_string() });
     case.finding(code, connection.address, detail).for_host(host.unwrap_or_default())
@@ -39,53 +39,10 @@ pub(super) fn tries(fetched: &Fetched, trouble: &Trouble) -> String {
 
 fn connect(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::TcpConnect, |seen| match &seen.version.answer {
-        // Not the server's fault; check.family speaks of it.
-        Err(Trouble::NoRoute(_)) => None,
+        // The first is not the server's fault, and check.family speaks of it; dns.public speaks of the second.
+        Err(Trouble::NoRoute(_) | Trouble::Guarded(_)) => None,
         Err(trouble) if trouble.before_tls() => Some(tries(&seen.version, trouble)),
         _ => None,
-    })
-}
-
-/// The trouble of the handshake without ALPN, if that is where it failed.
-fn plain_failure(seen: &Connection) -> Option<&Trouble> {
-    seen.version.answer.as_ref().err().filter(|trouble| trouble.in_tls())
-}
-
-fn any_handshake(seen: &Connection) -> bool {
-    seen.handshake().is_some()
-}
-
-fn handshake(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsHandshake, |seen| {
-        let trouble = plain_failure(seen).filter(|_| !any_handshake(seen))?;
-        Some(tries(&seen.version, trouble))
-    })
-}
-
-fn alpn(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsAlpn, |seen| {
-        if !any_handshake(seen) {
-            return None;
-        }
-        if let Some(trouble) = plain_failure(seen) {
-            return Some(format!("without ALPN: {trouble}"));
-        }
-        let trouble = seen.more.as_ref()?.keys.answer.as_ref().err().filter(|trouble| trouble.in_tls())?;
-        Some(format!("with ALPN http/1.1: {trouble}"))
-    })
-}
-
-fn version_12(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsV12, |seen| {
-        let trouble = seen.more.as_ref()?.only_12.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        Some(format!("TLS 1.2 alone: {trouble}"))
-    })
-}
-
-fn version_13(case: &Case<'_>) -> Vec<Finding> {
-    each(case, Code::TlsV13, |seen| {
-        let trouble = seen.more.as_ref()?.only_13.as_ref().err().filter(|t| t.in_tls() && any_handshake(seen))?;
-        Some(format!("TLS 1.3 alone: {trouble}"))
     })
 }
 
@@ -99,7 +56,7 @@ pub(super) fn not_json(answer: &HttpAnswer) -> Option<String> {
         return Some(format!(
             "status {}{}",
             answer.status,
-            errcode(answer).map(|c| format!(" {c}")).unwrap_or_default()
+            answer.errcode().map(|c| format!(" {c}")).unwrap_or_default()
         ));
     }
     match answer.media_type() {
@@ -109,15 +66,11 @@ pub(super) fn not_json(answer: &HttpAnswer) -> Option<String> {
     }
 }
 
-fn errcode(answer: &HttpAnswer) -> Option<String> {
-    let value: Value = serde_json::from_slice(&answer.body).ok()?;
-    value.get("errcode")?.as_str().map(str::to_owned)
-}
-
 fn version(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedVersion, |seen| match &seen.version.answer {
         // The layers below have their own findings.
         Err(trouble) if trouble.before_tls() || trouble.in_tls() => None,
+        Err(_) if alpn_trouble(seen).is_some() => None,
         Err(trouble) => Some(tries(&seen.version, trouble)),
         Ok(answer) => not_json(answer).or_else(|| Some(ServerVersion::parse(&answer.body).err()?.to_string())),
     })
@@ -126,7 +79,7 @@ fn version(case: &Case<'_>) -> Vec<Finding> {
 fn not_found(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedNotFound, |seen| {
         let answer = seen.more.as_ref()?.unknown.answer.as_ref().ok()?;
-        let code = errcode(answer);
+        let code = answer.errcode();
         if answer.status == 404 && code.as_deref() == Some("M_UNRECOGNIZED") {
             return None;
         }
@@ -141,6 +94,11 @@ fn retry(case: &Case<'_>) -> Vec<Finding> {
         let (path, trouble) = shaky.find_map(|(path, fetched)| Some((path, fetched.first_try.as_ref()?)))?;
         Some(format!("{path}: the first try failed: {trouble}"))
     });
+    findings.extend(each(case, Code::Retry, |seen| {
+        let mut shaky = seen.requests()?.replies().filter(|(_, reply)| reply.answer.is_ok());
+        let (path, trouble) = shaky.find_map(|(path, reply)| Some((path, reply.first_try.as_ref()?)))?;
+        Some(format!("{path}: the first try failed: {trouble}"))
+    }));
     for visit in &case.seen.well_known {
         let shaky = visit.hops.iter().filter(|hop| hop.fetched.answer.is_ok());
         let mut shaky = shaky.filter_map(|hop| Some((hop, hop.fetched.first_try.as_ref()?)));
@@ -162,21 +120,4 @@ fn skew(case: &Case<'_>) -> Vec<Finding> {
         let word = if off > 0 { "ahead of" } else { "behind" };
         (off.abs() > SKEW).then(|| format!("its clock is {} s {word} this machine's", off.abs()))
     })
-}
-
-/// An HTTP date, which is RFC 2822's with the zone always GMT.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Timestamp(zoned.timestamp().as_second()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http_dates() {
-        assert_eq!(http_date("Mon, 21 Sep 2026 14:13:20 GMT"), Some(Timestamp(1_790_000_000)));
-        assert_eq!(http_date("yesterday"), None);
-    }
 }

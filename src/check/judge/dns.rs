@@ -6,7 +6,9 @@ use crate::check::discovery::{SRV_CURRENT, SRV_DEPRECATED, Step};
 use crate::check::finding::{Finding, Severity};
 use crate::check::observe::dns::{Located, Role, SrvSeen};
 use crate::dns::{Addresses, FailureKind, Outcome, Source, SrvRecord};
+use crate::matrix::Host;
 use crate::net::range::not_public;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) const RULES: &[Rule] =
@@ -14,6 +16,9 @@ pub(super) const RULES: &[Rule] =
 
 /// A name server slower than this makes peers wait in every discovery.
 const SLOW: Duration = Duration::from_secs(3);
+
+/// Records named in a finding; a zone may have hundreds.
+const SHOWN: usize = 5;
 
 fn found(located: &Located) -> Option<&Addresses> {
     match &located.dns.as_ref()?.outcome {
@@ -29,8 +34,10 @@ fn by_srv(case: &Case<'_>) -> bool {
 
 fn no_address(located: &Located) -> Option<&'static str> {
     match &located.dns.as_ref()?.outcome {
-        Outcome::NoRecords => Some("no A and no AAAA record"),
-        Outcome::Failed(failure) if failure.kind == FailureKind::ServFail => Some("the name servers answer SERVFAIL"),
+        Outcome::NoRecords => Some("has no A and no AAAA record"),
+        Outcome::Failed(failure) if failure.kind == FailureKind::ServFail => {
+            Some("cannot be resolved: the name servers answer SERVFAIL")
+        }
         Outcome::Found(_) | Outcome::Failed(_) => None,
     }
 }
@@ -41,7 +48,7 @@ fn resolve(case: &Case<'_>) -> Vec<Finding> {
         .filter_map(|host| {
             let detail = no_address(host)?;
             let name = &host.target.host;
-            Some(case.finding(Code::DnsResolve, name, format!("{name} has {detail}")).for_host(name))
+            Some(case.finding(Code::DnsResolve, name, format!("{name} {detail}")).for_host(name))
         })
         .collect()
 }
@@ -52,7 +59,7 @@ fn srv_target(case: &Case<'_>) -> Vec<Finding> {
         .filter_map(|host| {
             let detail = no_address(host)?;
             let name = &host.target.host;
-            let detail = format!("SRV leads to {}, which has {detail}", host.target);
+            let detail = format!("SRV leads to {}, which {detail}", host.target);
             Some(case.finding(Code::DnsSrvTarget, name, detail).for_host(name))
         })
         .collect()
@@ -63,28 +70,45 @@ fn families(addresses: &Addresses) -> (bool, bool) {
 }
 
 fn family(case: &Case<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let known = |role| case.seen.located(role).filter_map(|host| Some((host, found(host)?)));
-    let well_known = known(Role::WellKnown).find(|(_, a)| a.source == Source::Dns).map(|(_, a)| families(a));
-    for (host, addresses) in known(Role::Federation).filter(|(_, addresses)| addresses.source == Source::Dns) {
+    let known = |role| {
         // A family whose lookup failed is not a missing one.
-        if addresses.trouble.is_some() {
-            continue;
+        let hosts = case.seen.located(role).filter_map(|host| Some((&host.target.host, found(host)?)));
+        hosts.filter(|(_, found)| found.source == Source::Dns && found.trouble.is_none())
+    };
+    let delegated = case.seen.plan.as_ref().is_some_and(|plan| plan.step.number().starts_with('3'));
+    let well_known = known(Role::WellKnown).next().filter(|_| delegated);
+    let mut said: Vec<(&Host, String)> = Vec::new();
+    for (host, addresses) in known(Role::Federation) {
+        let (v4, v6) = families(addresses);
+        if !v4 {
+            said.push((host, format!("{host} has AAAA records only: peers without IPv6 cannot reach it")));
         }
-        let name = &host.target.host;
-        let detail = match (families(addresses), well_known) {
-            ((false, true), _) => format!("{name} has AAAA records only: peers without IPv6 cannot reach it"),
-            (mine, Some(theirs)) if mine != theirs => {
-                let words = |(v4, v6)| match (v4, v6) {
-                    (true, true) => "A and AAAA",
-                    (true, false) => "A only",
-                    _ => "AAAA only",
-                };
-                format!("{name} has {}, the well-known host has {}", words(mine), words(theirs))
+        match well_known.map(|(host, addresses)| (host, families(addresses))) {
+            Some((document, (false, _))) => {
+                said.push((
+                    document,
+                    format!("{document} has AAAA records only: peers without IPv6 miss the delegation"),
+                ));
             }
-            _ => continue,
-        };
-        findings.push(case.finding(Code::DnsFamily, name, detail).for_host(name).info_if(case.policy.private));
+            Some((document, (_, false))) if v6 => {
+                said.push((document, format!("{document} has A records only, {host} has AAAA records as well")));
+            }
+            Some((document, (_, true))) if v4 && !v6 => {
+                said.push((
+                    host,
+                    format!("{host} has A records only, the well-known host {document} has AAAA records as well"),
+                ));
+            }
+            _ => {}
+        }
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    for (host, detail) in said {
+        // One host may have both parts.
+        if !findings.iter().any(|finding| finding.subject == host.to_string()) {
+            let finding = case.finding(Code::DnsFamily, host, detail).for_host(host);
+            findings.push(finding.info_if(case.policy.private));
+        }
     }
     findings
 }
@@ -134,6 +158,11 @@ fn slow(case: &Case<'_>) -> Vec<Finding> {
         let detail = match failure {
             // Said once for the machine, not for every name.
             Some(failure) if failure.kind == FailureKind::NoNameServer => continue,
+            // dns.dnssec speaks of it.
+            Some(_) if case.seen.around.bogus.contains(&name) => continue,
+            Some(failure) if failure.kind == FailureKind::ServFail => {
+                format!("{failure} for {name}, with validation and without: it cannot reach the servers of the zone")
+            }
             Some(failure) => format!("{name} could not be resolved: {failure}"),
             None if took > SLOW => format!("the answer for {name} took {:.1} s", took.as_secs_f32()),
             None => continue,
@@ -147,7 +176,7 @@ fn slow(case: &Case<'_>) -> Vec<Finding> {
 }
 
 /// The host in the name of a service record.
-fn host_of(name: &str) -> &str {
+pub(super) fn host_of(name: &str) -> &str {
     let rest = name.strip_prefix(SRV_CURRENT).or_else(|| name.strip_prefix(SRV_DEPRECATED));
     rest.map_or(name, |rest| rest.trim_start_matches('.'))
 }
@@ -180,15 +209,25 @@ fn srv_legacy(case: &Case<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// Where records lead.
+fn ends(srv: &SrvSeen) -> BTreeSet<(&str, u16)> {
+    records(srv).iter().map(|record| (record.target.as_str(), record.port)).collect()
+}
+
+/// The same in a line.
+pub(super) fn places(srv: &SrvSeen) -> String {
+    let mut places: Vec<_> = records(srv).iter().map(|r| format!("{}:{}", r.target, r.port)).collect();
+    places.sort();
+    let more = places.len().saturating_sub(SHOWN);
+    places.truncate(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", places.join(", "))
+}
+
 fn srv_conflict(case: &Case<'_>) -> Vec<Finding> {
-    let places = |srv: &SrvSeen| {
-        let mut places: Vec<_> = records(srv).iter().map(|r| format!("{}:{}", r.target, r.port)).collect();
-        places.sort();
-        places.join(", ")
-    };
     both(case)
         .filter(|(_, current, old)| !records(current).is_empty() && !records(old).is_empty())
-        .filter(|(_, current, old)| places(current) != places(old))
+        .filter(|(_, current, old)| ends(current) != ends(old))
         .map(|(host, current, old)| {
             let detail = format!("{} says {}, {} says {}", current.name, places(current), old.name, places(old));
             case.finding(Code::DnsSrvConflict, host, detail).for_host(host)

@@ -7,10 +7,13 @@ use crate::check::finding::Finding;
 use crate::check::observe::federation::Connection;
 use crate::matrix::keys::{KeyCheck, ServerKeys};
 
-pub(super) const RULES: &[Rule] = &[answer, name, expired, ed25519, signature, canonical, soon, same];
+pub(super) const RULES: &[Rule] = &[answer, name, expired, ed25519, signature, canonical, soon, far, old, pinned, same];
 
 /// Publishers should not hand out keys with less than this left, in milliseconds.
 const SOON: i64 = 3_600_000;
+
+/// No peer uses keys for longer without asking again, in milliseconds.
+const FAR: i64 = 7 * 86_400_000;
 
 /// The key document, where there is a usable one.
 pub(in crate::check) fn document(seen: &Connection) -> Option<ServerKeys> {
@@ -53,6 +56,34 @@ fn soon(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedKeysSoon, |seen| {
         let left = document(seen).map(|keys| left(case, &keys)).filter(|left| (1..SOON).contains(left))?;
         Some(format!("valid_until_ts is only {} minutes away", left / 60_000))
+    })
+}
+
+fn far(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedKeysFar, |seen| {
+        let left = document(seen).map(|keys| left(case, &keys)).filter(|left| *left > FAR)?;
+        Some(format!("valid_until_ts is {} days away; peers ask again after 7", left / 86_400_000))
+    })
+}
+
+fn old(case: &Case<'_>) -> Vec<Finding> {
+    each(case, Code::FedKeysOld, |seen| {
+        let keys = document(seen)?;
+        let undated: Vec<_> = keys.old_verify_keys.iter().filter(|(_, expired)| expired.is_none()).collect();
+        let ids: Vec<_> = undated.into_iter().map(|(id, _)| id.as_str()).collect();
+        (!ids.is_empty()).then(|| format!("{} in old_verify_keys has no expired_ts", ids.join(", ")))
+    })
+}
+
+fn pinned(case: &Case<'_>) -> Vec<Finding> {
+    let Some(pins) = case.pinned else {
+        return Vec::new();
+    };
+    each(case, Code::FedKeysPinned, |seen| {
+        let keys = document(seen).filter(|keys| keys.server_name == case.server)?;
+        let lost = pins.lost(&keys);
+        (!lost.is_empty())
+            .then(|| format!("{} was published before, and is neither there nor in old_verify_keys", lost.join(", ")))
     })
 }
 
@@ -101,4 +132,73 @@ fn same(case: &Case<'_>) -> Vec<Finding> {
     });
     let host = case.seen.plan.as_ref().map(|plan| plan.certificate_name.to_string()).unwrap_or_default();
     vec![case.finding(Code::FedKeysSame, case.server, show.collect::<Vec<_>>().join("; ")).for_host(host)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::chain::Policy;
+    use crate::check::judge::judge;
+    use crate::check::judge::tests::{JSON, KEY, NOW, answer, healthy, table};
+    use crate::check::observe::Observation;
+    use crate::check::pins::Pins;
+    use serde_json::{Value, json};
+
+    /// The key document of both addresses, changed and signed again.
+    fn republish(seen: &mut Observation, change: impl Fn(&mut serde_json::Map<String, Value>)) {
+        let Ok(Value::Object(mut document)) = KEY.document("ex.org", (NOW.0 + 86_400) * 1000) else {
+            unreachable!("documents are objects")
+        };
+        change(&mut document);
+        document.remove("signatures");
+        KEY.sign("ex.org", &mut document).unwrap();
+        for connection in &mut seen.connections {
+            let body = Value::Object(document.clone()).to_string();
+            connection.more.as_mut().unwrap().keys.answer = Ok(answer(200, JSON, body));
+        }
+    }
+
+    #[test]
+    fn validity_and_retired_keys() {
+        table(&[
+            ("", |s| republish(s, |keys| drop(keys.insert("valid_until_ts".into(), json!((NOW.0 + 604_800) * 1000))))),
+            ("fed.keys.far. fed.keys.far.", |s| {
+                republish(s, |keys| drop(keys.insert("valid_until_ts".into(), json!((NOW.0 + 1_000_000) * 1000))));
+            }),
+            ("fed.keys.old? fed.keys.old?", |s| {
+                republish(s, |keys| {
+                    drop(keys.insert("old_verify_keys".into(), json!({ "ed25519:o": { "key": "AA" } })))
+                });
+            }),
+            ("", |s| {
+                let old = json!({ "ed25519:o": { "key": "AA", "expired_ts": 1 } });
+                republish(s, |keys| drop(keys.insert("old_verify_keys".into(), old.clone())));
+            }),
+        ]);
+    }
+
+    #[test]
+    fn a_lost_key_is_noticed() {
+        let mut seen = healthy();
+        seen.connections.truncate(1);
+        let known = json!({ "keys": { KEY.id(): KEY.public_base64() } }).to_string();
+        let other = json!({ "keys": { KEY.id(): "another" } }).to_string();
+        let gone = json!({ "keys": { "ed25519:gone": "AA" } }).to_string();
+        for (kept, expected) in [(known, 0), (other, 1), (gone, 1)] {
+            let pins = Pins::read(kept.as_bytes());
+            assert!(pins.is_some());
+            let case = Case {
+                server: "ex.org",
+                policy: Policy::PUBLIC,
+                name_server: true,
+                system_roots: true,
+                now: NOW,
+                pinned: pins.as_ref(),
+                own: None,
+                seen: &seen,
+            };
+            let found = judge(&case).into_iter().filter(|finding| finding.id == Code::FedKeysPinned).count();
+            assert_eq!(found, expected, "{kept}");
+        }
+    }
 }

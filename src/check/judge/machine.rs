@@ -2,23 +2,33 @@
 
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
-use crate::check::chain::Trust;
 use crate::check::finding::Finding;
 use crate::check::observe::tls::Trouble;
 use crate::dns::{FailureKind, Outcome};
+use std::net::SocketAddr;
 
-pub(super) const RULES: &[Rule] = &[family, roots, network, cut];
+pub(super) const RULES: &[Rule] = &[family, guard, roots, network, cut];
 
-fn family(case: &Case<'_>) -> Vec<Finding> {
+/// The addresses on peers' way where it ended like this.
+fn ended(case: &Case<'_>, how: fn(&Trouble) -> bool) -> Vec<SocketAddr> {
     let federation = case.seen.connections.iter().map(|seen| &seen.version);
     let well_known = case.seen.well_known.iter().filter_map(|visit| visit.last());
-    let mut addresses: Vec<_> = federation
-        .chain(well_known)
-        .filter(|fetched| matches!(fetched.answer, Err(Trouble::NoRoute(_))))
-        .map(|fetched| fetched.address)
-        .collect();
+    let ended = federation.chain(well_known).filter(|fetched| fetched.answer.as_ref().is_err_and(how));
+    let mut addresses: Vec<_> = ended.map(|fetched| fetched.address).collect();
     addresses.sort();
     addresses.dedup();
+    addresses
+}
+
+fn guard(case: &Case<'_>) -> Vec<Finding> {
+    let list: Vec<_> =
+        ended(case, |trouble| matches!(trouble, Trouble::Guarded(_))).iter().map(ToString::to_string).collect();
+    let detail = format!("only public addresses are connected to; not looked at: {}", list.join(", "));
+    (!list.is_empty()).then(|| case.finding(Code::CheckGuard, case.server, detail)).into_iter().collect()
+}
+
+fn family(case: &Case<'_>) -> Vec<Finding> {
+    let addresses = ended(case, |trouble| matches!(trouble, Trouble::NoRoute(_)));
     if addresses.is_empty() {
         return Vec::new();
     }
@@ -29,8 +39,9 @@ fn family(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn roots(case: &Case<'_>) -> Vec<Finding> {
-    let blind = case.chains().iter().any(|seen| seen.chain.trust == Trust::NoRoots);
-    let detail = "no certificate could be verified: this machine has no trust roots";
+    // Where the caller named roots, that is whom the caller means to trust.
+    let blind = !case.system_roots && !case.policy.roots_given && !case.chains().is_empty();
+    let detail = "this machine has no trust roots: chains were held against Mozilla's list alone";
     blind.then(|| case.finding(Code::CheckRoots, case.server, detail)).into_iter().collect()
 }
 
@@ -60,7 +71,13 @@ fn network(case: &Case<'_>) -> Vec<Finding> {
 
 fn cut(case: &Case<'_>) -> Vec<Finding> {
     let mut left = case.seen.pending.clone();
+    left.extend(case.own.is_some_and(|own| own.looking).then(|| "the homeserver's side".to_owned()));
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
+    left.extend(case.seen.around.pending.iter().map(ToString::to_string));
+    let unfinished = case.seen.connections.iter().filter(|seen| seen.requests().is_some_and(|seen| !seen.finished));
+    left.extend(
+        unfinished.map(|seen| format!("some requests to {}, which answers slowly or wants fewer", seen.address)),
+    );
     if left.is_empty() {
         return Vec::new();
     }

@@ -1,19 +1,36 @@
 //! Facts in, findings out. Each rule is a small pure function over a [`Case`]; the files group
 //! them by subject, in the order in which a person would look.
 
+mod apex;
+mod around;
+mod bodies;
+mod browser;
+mod caa;
 mod certificate;
 mod client;
 mod connection;
+mod contact;
+mod cors;
 mod dns;
+mod exposure;
 mod keys;
+mod login;
 mod machine;
 mod name;
+mod own;
+mod paths;
+mod requests;
+mod routes;
+mod rtc;
+mod tls;
 mod well_known;
 
 use super::catalogue::Code;
 use super::chain::{Chain, Policy};
 use super::finding::Finding;
 use super::observe::Observation;
+use super::own::Own;
+use super::pins::Pins;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
 use std::fmt;
@@ -30,10 +47,16 @@ pub(super) struct Case<'a> {
     pub(super) policy: Policy,
     /// Whether there is a name server to ask.
     pub(super) name_server: bool,
+    /// Whether this machine has trust roots of its own.
+    pub(super) system_roots: bool,
     /// Now.
     pub(super) now: Timestamp,
+    /// The keys that the server published at earlier checks, where somebody kept them.
+    pub(super) pinned: Option<&'a Pins>,
     /// What was seen.
     pub(super) seen: &'a Observation,
+    /// What was seen from inside, of an own server.
+    pub(super) own: Option<&'a Own>,
 }
 
 /// A rule: what it finds.
@@ -59,7 +82,7 @@ impl Case<'_> {
         });
         let federation = self.seen.connections.iter().filter_map(|connection| {
             let host = &self.seen.plan.as_ref()?.certificate_name;
-            let chain = &connection.handshake()?.chain;
+            let chain = connection.chain()?;
             Some(Presented { place: connection.address.to_string(), host, chain, federation: true })
         });
         federation.chain(well_known).collect()
@@ -79,14 +102,29 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
     let rules = [
         name::RULES,
         dns::RULES,
+        caa::RULES,
         well_known::RULES,
+        around::RULES,
         client::RULES,
+        browser::RULES,
+        rtc::RULES,
+        login::RULES,
+        contact::RULES,
         connection::RULES,
+        tls::RULES,
         certificate::RULES,
         keys::RULES,
+        requests::RULES,
+        paths::RULES,
+        bodies::RULES,
+        cors::RULES,
+        exposure::RULES,
+        own::RULES,
+        routes::RULES,
         machine::RULES,
     ];
-    let mut findings: Vec<_> = rules.into_iter().flatten().flat_map(|rule| rule(case)).collect();
+    let findings = rules.into_iter().flatten().flat_map(|rule| rule(case));
+    let mut findings: Vec<_> = findings.map(|finding| apex::advise(case, finding)).collect();
     findings.sort_by(|a, b| (b.severity, a.id).cmp(&(a.severity, b.id)));
     findings
 }

@@ -1,16 +1,27 @@
 //! Each rule against facts that differ from a healthy server's in one respect.
 
 use super::*;
-use crate::check::chain::Policy;
+use crate::check::chain::{Policy, TrustSets, TrustedBy};
 use crate::check::discovery::{Discovery, Next, Query, Reply, Target};
 use crate::check::finding::Severity;
+use crate::check::observe::announced::Announced;
+use crate::check::observe::around::Agent;
+use crate::check::observe::browser::BrowserSeen;
+use crate::check::observe::caa::CaaSeen;
 use crate::check::observe::client_api::{ClientSeen, Homeserver};
 use crate::check::observe::dns::{Located, Role, SrvSeen};
+use crate::check::observe::exposure::Exposure;
 use crate::check::observe::federation::{Connection, More};
+use crate::check::observe::habits::{Agreed, Habits};
 use crate::check::observe::http::{Fetched, HttpAnswer};
+use crate::check::observe::http2::Http2Seen;
+use crate::check::observe::login::Login;
+use crate::check::observe::requests::Requests;
+use crate::check::observe::rtc::Focus;
+use crate::check::observe::session::Replied;
 use crate::check::observe::tls::{Handshake, Stage, Trouble};
 use crate::check::observe::well_known::{Hop, Stop, Visit};
-use crate::dns::{Addresses, Answer, Failure, FailureKind, Outcome, SrvRecord};
+use crate::dns::{Addresses, Answer, CaaRecord, CaaSet, Failure, FailureKind, Outcome, SrvRecord};
 use crate::matrix::ServerName;
 use crate::matrix::keys::SigningKey;
 use bytes::Bytes;
@@ -22,7 +33,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-const NOW: Timestamp = Timestamp(1_769_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_769_000_000);
 const DAY: i64 = 86_400;
 const A: &str = "198.41.0.4:443";
 const B: &str = "199.9.14.201:443";
@@ -35,15 +46,18 @@ fn handshake(names: &[&str]) -> Handshake {
     let leaf = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
     let mut roots = RootCertStore::empty();
     roots.add(leaf.clone()).unwrap();
+    let roots = TrustSets::of(roots.clone(), roots);
     let chain = Chain::examine(&[leaf], &Host::parse("m.ex.org").unwrap(), &roots, NOW);
     assert!(chain.accepted(Policy::PUBLIC), "{chain:?}");
-    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, chain }
+    let mut chain = chain;
+    chain.certificates[0].scts = 2;
+    Handshake { version: "TLSv1.3".to_owned(), cipher: String::new(), alpn: None, stapled: false, chain }
 }
 
-static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
-static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
+pub(super) static GOOD: LazyLock<Handshake> = LazyLock::new(|| handshake(&["m.ex.org", "ex.org"]));
+pub(super) static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("a").unwrap());
 
-fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
+pub(super) fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> HttpAnswer {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -51,7 +65,7 @@ fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into
     HttpAnswer { status, headers: map, body: body.into(), received: NOW }
 }
 
-const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("access-control-allow-origin", "*")];
+pub(super) const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("access-control-allow-origin", "*")];
 
 fn fetched(address: &str, answer: HttpAnswer) -> Fetched {
     let address = address.parse().unwrap();
@@ -92,11 +106,71 @@ fn connection(address: &str) -> Connection {
             unknown: fetched(address, answer(404, JSON, r#"{"errcode":"M_UNRECOGNIZED"}"#)),
             only_12: Ok(GOOD.clone()),
             only_13: Ok(GOOD.clone()),
+            habits: Habits { no_sni: Some(Ok(GOOD.clone())), wrong_sni: Ok(GOOD.clone()), old: Agreed::default() },
+            outdated: None,
+            requests: Some(Box::new(requests())),
         }),
     }
 }
 
-fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
+pub(super) fn reply(answer: HttpAnswer) -> Replied {
+    Replied { answer: Ok(answer), first_try: None }
+}
+
+/// What homeservers say to whom they do not know.
+pub(super) fn refusal(status: u16, code: &str) -> Replied {
+    reply(answer(status, JSON, format!(r#"{{"errcode":"{code}"}}"#)))
+}
+
+fn requests() -> Requests {
+    let refused = || Some(refusal(401, "M_UNAUTHORIZED"));
+    let unknown = || Some(refusal(404, "M_UNRECOGNIZED"));
+    let version = || answer(200, JSON, r#"{"server":{}}"#);
+    let exposure = Exposure { admin: unknown(), metrics: unknown(), replication: unknown(), mas: unknown() };
+    let http2 =
+        Http2Seen { spoken: true, answers: vec![Ok(version()), refused().unwrap().answer.map_err(|e| e.to_string())] };
+    Requests {
+        unsigned: refused(),
+        plain: refused(),
+        slash: refused(),
+        characters: refused(),
+        each_character: Vec::new(),
+        decoded: unknown(),
+        double_slash: unknown(),
+        dot_segment: unknown(),
+        put: Some(refusal(405, "M_UNRECOGNIZED")),
+        hosts: vec![("m.ex.org".to_owned(), reply(version())), ("M.EX.ORG:443".to_owned(), reply(version()))],
+        agents: vec![reply(version()), reply(version())],
+        exposure,
+        signed: None,
+        http2,
+        transaction: Some(announced(13_107_200, 100)),
+        finished: true,
+    }
+}
+
+pub(super) fn announced(length: u64, status: u16) -> Announced {
+    Announced { length, status: Some(status), server: Some("nginx".to_owned()), json: false }
+}
+
+const OPTIONS: &[(&str, &str)] = &[
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+    ("access-control-allow-headers", "X-Requested-With, Content-Type, Authorization, Date"),
+];
+
+fn browser() -> BrowserSeen {
+    BrowserSeen {
+        base_url: "https://m.ex.org".to_owned(),
+        versions: Some(reply(answer(200, JSON, r#"{"versions":[]}"#))),
+        preflight: Some(reply(answer(204, OPTIONS, ""))),
+        error: Some(refusal(401, "M_MISSING_TOKEN")),
+        media: Some(announced(50 * 1024 * 1024, 100)),
+        exposure: Exposure::default(),
+    }
+}
+
+pub(super) fn plan(delegate: Option<&str>, srv: Option<(&str, &str)>) -> crate::check::discovery::Plan {
     let mut discovery = Discovery::new(&ServerName::parse("ex.org").unwrap());
     loop {
         let query = match discovery.next() {
@@ -125,7 +199,7 @@ fn srv(name: &str, targets: &[&str]) -> SrvSeen {
 
 const DELEGATION: &str = r#"{"m.server":"m.ex.org:443"}"#;
 
-fn healthy() -> Observation {
+pub(super) fn healthy() -> Observation {
     let both = || Outcome::Found(found(&["198.41.0.4", "199.9.14.201"], &["2001:503:ba3e::2:30"]));
     Observation {
         located: vec![located(Role::WellKnown, "ex.org", both()), located(Role::Federation, "m.ex.org", both())],
@@ -137,20 +211,34 @@ fn healthy() -> Observation {
             homeserver: Some(Homeserver {
                 base_url: "https://m.ex.org/".to_owned(),
                 versions: Ok(fetched(A, answer(200, JSON, r#"{"versions":["v1.11"]}"#))),
+                auth_metadata: [(); 2].map(|()| fetched(A, answer(404, JSON, "{}"))).to_vec(),
             }),
             support: visit(A, answer(200, JSON, r#"{"support_page":"https://ex.org/"}"#)),
+            policy: visit(A, answer(404, JSON, "")),
+            rtc: Vec::new(),
+            login: None,
         }),
+        browser: Some(browser()),
         ..Observation::default()
     }
 }
 
-fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
+pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
     let policy = Policy { private, roots_given: false };
-    judge(&Case { server: "ex.org", policy, name_server: true, now: NOW, seen })
+    judge(&Case {
+        server: "ex.org",
+        policy,
+        name_server: true,
+        system_roots: true,
+        now: NOW,
+        pinned: None,
+        own: None,
+        seen,
+    })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
-fn told(findings: &[Finding]) -> String {
+pub(super) fn told(findings: &[Finding]) -> String {
     let mark = |severity| match severity {
         Severity::Fail => "",
         Severity::Warn => "?",
@@ -159,16 +247,18 @@ fn told(findings: &[Finding]) -> String {
     findings.iter().map(|f| format!("{}{}", f.id.id(), mark(f.severity))).collect::<Vec<_>>().join(" ")
 }
 
-type Change = fn(&mut Observation);
+pub(super) type Change = fn(&mut Observation);
 
-fn table(rows: &[(&str, Change)]) {
+pub(super) fn table(rows: &[(&str, Change)]) {
     for (row, (expected, change)) in rows.iter().enumerate() {
         let mut seen = healthy();
         change(&mut seen);
         let findings = findings(&seen, false);
         assert_eq!(told(&findings), *expected, "row {row}: {findings:#?}");
         for finding in findings {
-            assert!(!finding.remedy.contains(['{', '}']) || finding.remedy.contains("\": "), "{}", finding.remedy);
+            for placeholder in ["{server}", "{subject}", "{host}"] {
+                assert!(!finding.remedy.contains(placeholder), "{}", finding.remedy);
+            }
         }
     }
 }
@@ -190,7 +280,16 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case = Case { server: name, policy: Policy::PUBLIC, name_server: true, now: NOW, seen: &seen };
+        let case = Case {
+            server: name,
+            policy: Policy::PUBLIC,
+            name_server: true,
+            system_roots: true,
+            now: NOW,
+            pinned: None,
+            own: None,
+            seen: &seen,
+        };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -232,6 +331,17 @@ fn addresses_and_records() {
             s.located[1].dns = None;
             s.located[1].addresses = vec!["127.0.0.1:8443".parse().unwrap()];
         }),
+        ("dns.family?", |s| {
+            s.located[0] = located(Role::WellKnown, "ex.org", Outcome::Found(found(&[], &["2001:503:ba3e::2:30"])));
+        }),
+        ("dns.family?", |s| {
+            s.located[0] = located(Role::WellKnown, "ex.org", Outcome::Found(found(&["198.41.0.4"], &[])));
+        }),
+        ("", |s| {
+            // Without a delegation nothing is missed where it would have been.
+            s.located[0] = located(Role::WellKnown, "ex.org", Outcome::Found(found(&["198.41.0.4"], &[])));
+            s.plan = Some(plan(None, Some(("_matrix-fed._tcp", "m.ex.org"))));
+        }),
         ("dns.srv.legacy?", |s| {
             s.srv = vec![srv("_matrix-fed._tcp.ex.org", &[]), srv("_matrix._tcp.ex.org", &["m.ex.org"])];
         }),
@@ -252,6 +362,45 @@ fn addresses_and_records() {
             s.plan = Some(plan(None, Some(("_matrix-fed._tcp", "m.ex.org"))));
             s.located[1] = located(Role::Federation, "m.ex.org", Outcome::NoRecords);
         }),
+    ]);
+}
+
+#[test]
+fn names_that_do_not_validate_and_records_that_do_not_count() {
+    fn failed(kind: FailureKind) -> Outcome<Addresses> {
+        Outcome::Failed(Failure { kind, detail: "no answer".to_owned() })
+    }
+    fn lost() -> Outcome<Vec<SrvRecord>> {
+        Outcome::Failed(Failure { kind: FailureKind::ServFail, detail: "SERVFAIL".to_owned() })
+    }
+    fn shadowed(seen: &mut Observation, outcome: Outcome<Vec<SrvRecord>>) {
+        let one = |name: &str| {
+            let answer = Answer { outcome: outcome.clone(), took: Duration::ZERO };
+            SrvSeen { name: name.to_owned(), answer }
+        };
+        seen.around.shadowed = vec![one("_matrix-fed._tcp.ex.org"), one("_matrix._tcp.ex.org")];
+    }
+    table(&[
+        ("dns.resolve dns.dnssec?", |s| {
+            s.located[1] = located(Role::Federation, "m.ex.org", failed(FailureKind::ServFail));
+            s.around.bogus = vec!["m.ex.org".to_owned()];
+        }),
+        ("dns.dnssec?", |s| {
+            s.srv = vec![SrvSeen {
+                answer: Answer { outcome: lost(), took: Duration::ZERO },
+                ..srv("_matrix._tcp.ex.org", &[])
+            }];
+            s.around.bogus = vec!["_matrix._tcp.ex.org".to_owned()];
+        }),
+        ("dns.dnssec.", |s| {
+            shadowed(s, lost());
+            s.around.bogus = s.around.shadowed.iter().map(|srv| srv.name.clone()).take(1).collect();
+            s.around.shadowed.truncate(1);
+        }),
+        ("dns.timeout.", |s| shadowed(s, lost())),
+        ("dns.srv.unused. dns.srv.unused.", |s| shadowed(s, Outcome::Found(vec![record("old.ex.org")]))),
+        ("", |s| shadowed(s, Outcome::NoRecords)),
+        ("check.limit.", |s| s.left_out = 7),
     ]);
 }
 
@@ -302,6 +451,10 @@ fn the_delegation_document() {
             redirected(s, 302, 1);
             s.well_known[0].stopped = Some(Stop::Loop("https://ex.org/".to_owned()));
         }),
+        ("wk.server.redirect? check.guard.", |s| {
+            redirected(s, 302, 1);
+            s.well_known[0].hops[1].fetched.answer = Err(Trouble::Guarded("10.0.0.1 is a private range".to_owned()));
+        }),
         ("", |s| cached(s, "public, max-age=3600")),
         ("wk.server.cache?", |s| cached(s, "no-store")),
         ("wk.server.cache?", |s| cached(s, "max-age=60")),
@@ -311,17 +464,21 @@ fn the_delegation_document() {
     ]);
 }
 
+fn homeserver(seen: &mut Observation) -> &mut Homeserver {
+    seen.client.as_mut().unwrap().homeserver.as_mut().unwrap()
+}
+
+fn document(seen: &mut Observation, status: u16, body: &str) {
+    seen.client.as_mut().unwrap().document = visit(A, answer(status, JSON, body.to_owned()));
+}
+
 #[test]
 fn what_clients_find() {
-    fn document(seen: &mut Observation, status: u16, body: &str) {
-        seen.client.as_mut().unwrap().document = visit(A, answer(status, JSON, body.to_owned()));
-    }
     fn support(seen: &mut Observation, status: u16, body: &str) {
         seen.client.as_mut().unwrap().support = visit(A, answer(status, JSON, body.to_owned()));
     }
     fn versions(seen: &mut Observation, status: u16, body: &'static str) {
-        let homeserver = seen.client.as_mut().unwrap().homeserver.as_mut().unwrap();
-        homeserver.versions = Ok(fetched(A, answer(status, JSON, body)));
+        homeserver(seen).versions = Ok(fetched(A, answer(status, JSON, body)));
     }
     table(&[
         ("", |s| document(s, 404, "")),
@@ -338,15 +495,233 @@ fn what_clients_find() {
         ("wk.client.identity?", |s| {
             document(s, 200, r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"m.identity_server":{}}"#);
         }),
-        ("wk.client.cors?", |s| {
-            let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"}}"#;
-            let twice = [JSON, &[("access-control-allow-origin", "*")]].concat();
-            s.client.as_mut().unwrap().document = visit(A, answer(200, &twice, body));
+        ("wk.client.identity?", |s| {
+            let body =
+                r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"m.identity_server":{"base_url":"vector.im"}}"#;
+            document(s, 200, body);
+        }),
+        ("wk.client.msc3575.", |s| {
+            let body =
+                r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"org.matrix.msc3575.proxy":{"url":"https://s"}}"#;
+            document(s, 200, body);
         }),
         ("wk.support.", |s| support(s, 404, "")),
         ("wk.support?", |s| support(s, 200, "{}")),
         ("wk.support?", |s| support(s, 200, r#"{"contacts":[{"role":"m.role.admin"}]}"#)),
     ]);
+}
+
+#[test]
+fn what_browsers_may_read() {
+    fn support_from(seen: &mut Observation, origin: &'static str, vary: &'static str) {
+        let headers = [("access-control-allow-origin", origin), ("vary", vary)];
+        let body = r#"{"support_page":"https://ex.org/"}"#;
+        seen.client.as_mut().unwrap().support = visit(A, answer(200, &headers, body));
+    }
+    fn redirected(seen: &mut Observation, headers: &[(&'static str, &'static str)]) {
+        let mut hop = seen.client.as_ref().unwrap().document.hops[0].clone();
+        hop.fetched.answer = Ok(answer(302, headers, ""));
+        seen.client.as_mut().unwrap().document.hops.insert(0, hop);
+    }
+    table(&[
+        ("wk.client.cors?", |s| {
+            let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"}}"#;
+            let twice = [JSON, &[("access-control-allow-origin", "*")]].concat();
+            s.client.as_mut().unwrap().document = visit(A, answer(200, &twice, body));
+        }),
+        ("wk.client.cors?", |s| support_from(s, "https://client.example", "accept")),
+        ("", |s| support_from(s, "https://client.example", "accept, Origin")),
+        ("wk.client.redirect_cors?", |s| redirected(s, &[("location", "/x")])),
+        ("", |s| redirected(s, &[("location", "/x"), ("access-control-allow-origin", "*")])),
+        ("wk.client.cors? wk.policy?", |s| s.client.as_mut().unwrap().policy = visit(A, answer(200, &[], "<html>"))),
+    ]);
+}
+
+#[test]
+fn call_back_ends() {
+    fn focus(seen: &mut Observation, health: Result<Fetched, Stop>) {
+        seen.client.as_mut().unwrap().rtc = vec![Focus { url: "https://rtc.ex.org/jwt".to_owned(), health }];
+    }
+    table(&[
+        ("wk.client.rtc?", |s| {
+            let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"org.matrix.msc4143.rtc_foci":{}}"#;
+            document(s, 200, body);
+        }),
+        ("", |s| focus(s, Ok(fetched(A, answer(200, &[], ""))))),
+        ("wk.client.rtc?", |s| focus(s, Ok(fetched(A, answer(502, &[], ""))))),
+        ("wk.client.rtc?", |s| focus(s, Err(Stop::NotHttps("http://rtc.ex.org".to_owned())))),
+        ("wk.client.rtc?", |s| {
+            let mut seen = fetched(A, answer(200, &[], ""));
+            seen.answer = Err(Trouble::Guarded("10.0.0.1 is a private range".to_owned()));
+            focus(s, Ok(seen));
+        }),
+        ("wk.client.rtc?", |s| {
+            let mut seen = fetched(A, answer(200, &[], ""));
+            seen.tls = Some(handshake(&["m.ex.org", "rtc.ex.org"]));
+            seen.tls.as_mut().unwrap().chain.covers_name = false;
+            focus(s, Ok(seen));
+        }),
+    ]);
+}
+
+#[test]
+fn the_chain_to_the_login() {
+    const METADATA: &str = r#"{"issuer":"https://auth.ex.org/","code_challenge_methods_supported":["S256"]}"#;
+    fn seen(seen: &mut Observation) -> (&mut Homeserver, &mut Login) {
+        let client = seen.client.as_mut().unwrap();
+        (client.homeserver.as_mut().unwrap(), client.login.as_mut().unwrap())
+    }
+    /// A server with a whole chain.
+    fn whole(s: &mut Observation) {
+        let client = s.client.as_mut().unwrap();
+        let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"},"org.matrix.msc2965.authentication":{"issuer":"https://auth.ex.org/"}}"#;
+        client.document = visit(A, answer(200, JSON, body));
+        client.homeserver.as_mut().unwrap().auth_metadata[0] = fetched(A, answer(200, JSON, METADATA));
+        client.login = Some(Login {
+            issuer: "https://auth.ex.org/".to_owned(),
+            discovery: Ok(fetched(A, answer(200, JSON, METADATA))),
+            keys: Some(("https://auth.ex.org/jwks".to_owned(), Ok(fetched(A, answer(200, JSON, r#"{"keys":[]}"#))))),
+        });
+    }
+    let rows: &[(&str, &str, Change)] = &[
+        ("", "", |_| {}),
+        ("", "", |s| {
+            // The unstable endpoint is enough, and so is none in the document.
+            let (homeserver, _) = seen(s);
+            homeserver.auth_metadata.swap(0, 1);
+            let body = r#"{"m.homeserver":{"base_url":"https://m.ex.org/"}}"#;
+            s.client.as_mut().unwrap().document = visit(A, answer(200, JSON, body));
+        }),
+        ("wk.client.auth?", "no metadata", |s| seen(s).0.auth_metadata[0].answer = Ok(answer(404, JSON, ""))),
+        ("wk.client.auth?", "slash", |s| {
+            let other = METADATA.replace("org/", "org");
+            seen(s).0.auth_metadata[0].answer = Ok(answer(200, JSON, other));
+        }),
+        ("wk.client.auth?", "\"https://other.org\", not", |s| {
+            let other = METADATA.replace("auth.ex.org/", "other.org");
+            seen(s).0.auth_metadata[1].answer = Ok(answer(200, JSON, other));
+        }),
+        ("wk.client.auth?", "S256", |s| {
+            seen(s).0.auth_metadata[0].answer = Ok(answer(200, JSON, METADATA.replace("S256", "plain")));
+        }),
+        ("wk.client.auth?", "no Access-Control", |s| {
+            seen(s).0.auth_metadata[0].answer = Ok(answer(200, &[], METADATA));
+        }),
+        ("wk.client.auth?", "status 502", |s| seen(s).1.discovery = Ok(fetched(A, answer(502, JSON, "")))),
+        ("wk.client.auth?", "JSON", |s| seen(s).1.discovery = Ok(fetched(A, answer(200, JSON, "<html>")))),
+        ("wk.client.auth?", "slash", |s| {
+            seen(s).1.discovery = Ok(fetched(A, answer(200, JSON, METADATA.replace("org/", "org"))));
+        }),
+        ("wk.client.auth?", "no Access-Control", |s| {
+            seen(s).1.discovery = Ok(fetched(A, answer(200, &[], METADATA)));
+        }),
+        ("wk.client.auth?", "no address", |s| {
+            seen(s).1.discovery = Err(Stop::NoAddress("auth.ex.org".to_owned()));
+        }),
+        ("wk.client.auth?", "no list", |s| {
+            seen(s).1.keys.as_mut().unwrap().1 = Ok(fetched(A, answer(200, JSON, "{}")));
+        }),
+        ("wk.client.auth?", "status 404", |s| {
+            seen(s).1.keys.as_mut().unwrap().1 = Ok(fetched(A, answer(404, JSON, "{}")));
+        }),
+    ];
+    for (row, (expected, word, change)) in rows.iter().enumerate() {
+        let mut seen = healthy();
+        whole(&mut seen);
+        change(&mut seen);
+        let findings = findings(&seen, false);
+        assert_eq!(told(&findings), *expected, "row {row}: {findings:#?}");
+        assert!(findings.iter().all(|finding| finding.detail.contains(word)), "row {row}: {findings:#?}");
+    }
+}
+
+#[test]
+fn beside_the_way() {
+    fn agents(seen: &mut Observation, answers: [HttpAnswer; 3]) {
+        let names = crate::check::observe::around::AGENTS.into_iter();
+        let agents = names.zip(answers).map(|(name, answer)| Agent { name, fetched: fetched(A, answer) });
+        seen.around.agents = agents.collect();
+    }
+    fn port(seen: &mut Observation, outcome: Result<HttpAnswer, Trouble>) {
+        let seen_there = Fetched { answer: outcome, ..fetched("198.41.0.4:8448", answer(200, JSON, "{}")) };
+        seen.around.fallback = vec![seen_there];
+    }
+    fn good() -> HttpAnswer {
+        answer(200, JSON, DELEGATION)
+    }
+    fn blocked() -> HttpAnswer {
+        answer(403, &[("server", "cloudflare"), ("content-type", "text/html")], "<html>")
+    }
+    table(&[
+        ("", |s| agents(s, [good(), good(), good()])),
+        ("", |s| {
+            for visit in &mut s.well_known {
+                visit.hops[0].fetched.answer = Ok(answer(404, JSON, ""));
+            }
+            agents(s, [(); 3].map(|()| answer(404, &[], "another page")));
+        }),
+        ("wk.server.bot?", |s| agents(s, [good(), blocked(), good()])),
+        ("wk.server.bot?", |s| agents(s, [blocked(), blocked(), blocked()])),
+        ("wk.server.bot?", |s| agents(s, [good(), good(), answer(200, JSON, r#"{"m.server":"x.org:1"}"#)])),
+        ("", |s| port(s, Ok(answer(200, JSON, r#"{"server":{}}"#)))),
+        ("", |s| port(s, Err(Trouble::Connect("connection refused".to_owned())))),
+        ("", |s| port(s, Err(Trouble::NoRoute("no route".to_owned())))),
+        ("wk.fallback8448?", |s| port(s, Err(Trouble::Timeout(Stage::Connect, Duration::from_secs(5))))),
+        ("wk.fallback8448?", |s| port(s, Err(Trouble::Handshake("not TLS".to_owned())))),
+        ("wk.fallback8448?", |s| port(s, Ok(answer(404, JSON, "")))),
+        ("wk.fallback8448?", |s| {
+            port(s, Ok(answer(200, JSON, "")));
+            s.around.fallback[0].tls.as_mut().unwrap().chain.covers_name = false;
+        }),
+        ("wk.fallback8448.", |s| {
+            // The server name stands at another machine than the homeserver.
+            s.located[0].addresses = vec!["192.5.5.241:443".parse().unwrap()];
+            port(s, Err(Trouble::Timeout(Stage::Connect, Duration::from_secs(5))));
+        }),
+    ]);
+    let mut seen = healthy();
+    agents(&mut seen, [good(), blocked(), good()]);
+    let detail = findings(&seen, false).remove(0).detail;
+    assert!(detail.contains("Synapse/1.157.1 gets 200 (application/json), "), "{detail}");
+    assert!(detail.contains("Go-http-client/1.1 gets 403 (text/html) from cloudflare"), "{detail}");
+}
+
+#[test]
+fn certification_authorities() {
+    fn set(records: &[(&str, &str)]) -> Outcome<CaaSet> {
+        let records = records.iter().map(|(tag, value)| CaaRecord::new(0, tag, value.as_bytes())).collect();
+        Outcome::Found(CaaSet { owner: "ex.org".to_owned(), records })
+    }
+    fn failed(kind: FailureKind) -> Outcome<CaaSet> {
+        Outcome::Failed(Failure { kind, detail: "no answer".to_owned() })
+    }
+    const LE: &str = "C=US, O=Let's Encrypt, CN=R12";
+    let rows = [
+        (LE, false, Outcome::NoRecords, ""),
+        (LE, false, set(&[("issue", "letsencrypt.org")]), ""),
+        (LE, false, set(&[("issue", "letsencrypt.org; validationmethods=dns-01")]), ""),
+        (LE, false, set(&[("issue", "letsencrypt.org; accounturi=https://a.test/1")]), ""),
+        (LE, false, set(&[("issue", "pki.goog")]), "dns.caa?"),
+        (LE, false, set(&[("issue", ";")]), "dns.caa?"),
+        (LE, true, set(&[("issue", "letsencrypt.org"), ("issuewild", ";")]), "dns.caa?"),
+        (LE, false, set(&[("issue", "letsencrypt.org"), ("issuewild", ";")]), ""),
+        ("CN=Some CA, O=A Company", false, set(&[("issue", "pki.goog")]), ""),
+        (LE, false, failed(FailureKind::ServFail), "dns.caa?"),
+        (LE, false, failed(FailureKind::NoNameServer), ""),
+        ("O=A Company", false, failed(FailureKind::ServFail), ""),
+    ];
+    for (issuer, wildcard, outcome, expected) in rows {
+        let mut seen = healthy();
+        let answer = Answer { outcome, took: Duration::ZERO };
+        seen.caa = vec![CaaSeen { name: "ex.org".to_owned(), wildcard, issuer: issuer.to_owned(), answer }];
+        let findings = findings(&seen, false);
+        assert_eq!(told(&findings), expected, "{findings:#?}");
+        if let [finding] = findings.as_slice() {
+            let tag = if finding.subject.starts_with('*') { "issuewild" } else { "issue" };
+            let exact = format!("add the record  ex.org. CAA 0 {tag} \"letsencrypt.org\"");
+            assert!(finding.remedy == exact || finding.remedy.contains("dig ex.org CAA"), "{finding:#?}");
+        }
+    }
 }
 
 #[test]
@@ -367,6 +742,11 @@ fn connections() {
         }),
         ("check.family.", |s| {
             broken(Trouble::NoRoute("network unreachable".to_owned()))(s);
+            s.connections[0].more = None;
+        }),
+        ("check.guard.", |s| {
+            // Else, dns.public speaks of such addresses.
+            broken(Trouble::Guarded("10.0.0.1 is a private range".to_owned()))(s);
             s.connections[0].more = None;
         }),
         ("tls.handshake", |s| {
@@ -424,7 +804,9 @@ fn certificates() {
             chain(s).trust = Trust::Incomplete { issuer: "CN=X".to_owned(), issuer_published: false };
         }),
         ("tls.chain", "tls.chain", |s| chain(s).trust = Trust::Refused("bad signature".to_owned())),
-        ("check.roots?", "check.roots?", |s| chain(s).trust = Trust::NoRoots),
+        ("tls.roots", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { system: true, ..TrustedBy::default() }),
+        ("tls.roots?", "tls.roots.", |s| chain(s).trusted_by = TrustedBy { mozilla: true, ..TrustedBy::default() }),
+        ("", "", |s| chain(s).trusted_by = TrustedBy { given: true, ..TrustedBy::default() }),
         ("tls.name", "tls.name", |s| chain(s).covers_name = false),
         ("tls.cnonly", "tls.cnonly", |s| {
             chain(s).covers_name = false;
@@ -499,6 +881,15 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         located: vec![located(Role::Federation, "m.ex.org", Outcome::Failed(failure()))],
         ..Observation::default()
     };
-    let case = Case { server: "ex.org", policy: Policy::PUBLIC, name_server: false, now: NOW, seen: &seen };
+    let case = Case {
+        server: "ex.org",
+        policy: Policy::PUBLIC,
+        name_server: false,
+        system_roots: true,
+        now: NOW,
+        pinned: None,
+        own: None,
+        seen: &seen,
+    };
     assert_eq!(told(&judge(&case)), "check.network?");
 }

@@ -48,8 +48,8 @@ fn reach(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::WkServerReach, |visit| {
         let hop = visit.hops.last()?;
         let trouble = hop.fetched.answer.as_ref().err()?;
-        // The first is said once for the machine (check.family), the second by wk.server.size.
-        let elsewhere = matches!(trouble, Trouble::NoRoute(_) | Trouble::TooLarge(_));
+        // Said once for the machine (check.family), by dns.public or wk.server.redirect, by wk.server.size.
+        let elsewhere = matches!(trouble, Trouble::NoRoute(_) | Trouble::Guarded(_) | Trouble::TooLarge(_));
         (!elsewhere).then(|| format!("{}: {trouble}", hop.url))
     })
 }
@@ -142,16 +142,28 @@ fn content_type(case: &Case<'_>) -> Vec<Finding> {
 
 fn redirect(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::WkServerRedirect, |visit| {
-        if let Some(stop) = &visit.stopped {
-            return Some(stop.to_string());
-        }
         let hops = visit.hops.len().saturating_sub(1);
         let status = |hop: &Hop| hop.fetched.answer.as_ref().map(|answer| answer.status).unwrap_or_default();
-        if visit.hops.iter().any(|hop| status(hop) == 308) {
-            return Some("redirected with 308, which older peers do not follow".to_owned());
-        }
-        (hops > FEW_HOPS).then(|| format!("{hops} redirects"))
+        let fault = match (&visit.stopped, visit.last().map(|last| &last.answer)) {
+            (Some(stop), _) => stop.to_string(),
+            (None, Some(Err(trouble @ Trouble::Guarded(_)))) if hops > 0 => format!("the last redirect was {trouble}"),
+            _ if visit.hops.iter().any(|hop| status(hop) == 308) => {
+                "redirected with 308, which older peers do not follow".to_owned()
+            }
+            _ if hops > FEW_HOPS => format!("{hops} redirects"),
+            _ => return None,
+        };
+        Some(format!("{fault}: {}", hop_list(visit)))
     })
+}
+
+/// Every request with what came: `https://a.org/x 301, https://b.org/x 200`.
+pub(super) fn hop_list(visit: &Visit) -> String {
+    let hops = visit.hops.iter().map(|hop| match &hop.fetched.answer {
+        Ok(answer) => format!("{} {}", hop.url, answer.status),
+        Err(_) => format!("{} no answer", hop.url),
+    });
+    hops.collect::<Vec<_>>().join(", ")
 }
 
 fn cache(case: &Case<'_>) -> Vec<Finding> {

@@ -45,7 +45,7 @@ pub struct SrvSeen {
 }
 
 /// Finds the addresses of `target`, by override, literal or DNS.
-pub(super) async fn locate(network: &Network, role: Role, target: &Target) -> Located {
+pub(in crate::check) async fn locate(network: &Network, role: Role, target: &Target) -> Located {
     let route = network.route(target);
     let port = route.target.port;
     let mut located =
@@ -57,6 +57,7 @@ pub(super) async fn locate(network: &Network, role: Role, target: &Target) -> Lo
         }
         Host::Dns(name) => name,
     };
+    let _step = network.progress.begin(|| format!("the addresses of {name}"));
     let answer = network.resolver.addresses(name).await;
     if let Outcome::Found(found) = &answer.outcome {
         located.addresses = found.all().take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, port)).collect();
@@ -69,6 +70,7 @@ pub(super) async fn locate(network: &Network, role: Role, target: &Target) -> Lo
 /// Asks for SRV records. Where an override says where the host's federation port is, there are
 /// none: the caller has answered the question that DNS would be asked.
 pub(super) async fn srv(network: &Network, host: &Host, name: &str) -> SrvSeen {
+    let _step = network.progress.begin(|| format!("SRV {name}"));
     let port = crate::matrix::server_name::DEFAULT_FEDERATION_PORT;
     let answer = if network.route(&Target { host: host.clone(), port }).overridden {
         Answer { outcome: Outcome::NoRecords, took: Duration::ZERO }

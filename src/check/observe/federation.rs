@@ -1,11 +1,15 @@
 //! One address of the federation endpoint: the two public questions every peer asks, one that no
 //! homeserver knows, and a handshake for each protocol version.
 
+use super::habits::{self, Habits, Outdated};
 use super::http::{Ask, Fetched, ask};
+use super::requests::{self, Place, Requests};
 use super::tls::{self, Handshake, Offer, Trouble};
-use crate::check::discovery::{Plan, Target};
+use crate::check::chain::Chain;
+use crate::check::discovery::Target;
 use crate::check::network::Network;
 use crate::matrix::Host;
+use crate::matrix::keys::ServerKeys;
 use std::net::SocketAddr;
 
 /// "Get server version": needs no authentication.
@@ -42,15 +46,38 @@ pub struct More {
     pub only_12: Result<Handshake, Trouble>,
     /// A handshake with TLS 1.3 only.
     pub only_13: Result<Handshake, Trouble>,
+    /// How it meets other clients than peers of today.
+    pub habits: Habits,
+    /// What it agrees to instead, where no handshake came off.
+    pub outdated: Option<Outdated>,
+    /// What it does with requests. `None` where the first question got no answer.
+    pub requests: Option<Box<Requests>>,
 }
 
 impl Connection {
+    /// What it does with requests, where that was looked at.
+    pub fn requests(&self) -> Option<&Requests> {
+        self.more.as_ref()?.requests.as_deref()
+    }
+
     /// A completed handshake to judge the certificate by, if there was any.
     pub fn handshake(&self) -> Option<&Handshake> {
-        let more = self.more.as_ref();
-        let later = || more.and_then(|more| more.keys.tls.as_ref().or_else(|| more.only_13.as_ref().ok()));
-        let last = || more.and_then(|more| more.only_12.as_ref().ok());
-        self.version.tls.as_ref().or_else(later).or_else(last)
+        self.handshakes().next()
+    }
+
+    /// All completed handshakes as peers make them.
+    pub fn handshakes(&self) -> impl Iterator<Item = &Handshake> {
+        let more = self.more.iter().flat_map(|more| {
+            let alone = [more.only_13.as_ref().ok(), more.only_12.as_ref().ok()];
+            [more.keys.tls.as_ref(), more.unknown.tls.as_ref()].into_iter().chain(alone).flatten()
+        });
+        self.version.tls.iter().chain(more)
+    }
+
+    /// The chain presented, whether or not a peer could have gone on after it.
+    pub fn chain(&self) -> Option<&Chain> {
+        let outdated = || self.more.as_ref().and_then(|more| more.outdated.as_ref()).map(|outdated| &outdated.chain);
+        self.handshake().map(|handshake| &handshake.chain).or_else(outdated)
     }
 
     /// All exchanges made.
@@ -61,7 +88,8 @@ impl Connection {
 }
 
 /// Looks at one address.
-pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, address: SocketAddr) -> Connection {
+pub(in crate::check) async fn connect(network: &Network, place: &Place<'_>) -> Connection {
+    let Place { plan, target, address, .. } = *place;
     let question = |target| Ask::get(address, &plan.certificate_name, &plan.host_header, target, MAX_BODY);
     let version = ask(network, &question(VERSION)).await;
     let mut connection = Connection { target: target.clone(), address, version, more: None };
@@ -70,13 +98,27 @@ pub(super) async fn connect(network: &Network, plan: &Plan, target: &Target, add
     }
     let name = &plan.certificate_name;
     let (keys, unknown) = (question(KEYS).offering(Offer::HTTP1), question(UNKNOWN).offering(Offer::HTTP1));
-    let (keys, unknown, only_12, only_13) = tokio::join!(
+    let (keys, unknown, only_12, only_13, habits) = tokio::join!(
         ask(network, &keys),
         ask(network, &unknown),
         probe(network, address, name, Offer::ONLY_12),
         probe(network, address, name, Offer::ONLY_13),
+        habits::look(network, address, name),
     );
-    connection.more = Some(More { keys, unknown, only_12, only_13 });
+    // Afterwards, as an address should not see ten connections at once; and only where the first
+    // question was answered, as the others would wait in vain.
+    let requests = match &connection.version.answer {
+        Ok(_) => {
+            let published = keys.answer.as_ref().ok().and_then(|answer| ServerKeys::parse(&answer.body).ok());
+            Some(Box::new(Box::pin(requests::look(network, place, published.as_ref())).await))
+        }
+        Err(_) => None,
+    };
+    connection.more = Some(More { keys, unknown, only_12, only_13, habits, outdated: None, requests });
+    if connection.handshake().is_none() {
+        let outdated = habits::outdated(network, address, name).await;
+        connection.more = connection.more.map(|more| More { outdated, ..more });
+    }
     connection
 }
 

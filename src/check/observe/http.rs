@@ -4,16 +4,16 @@ use super::tls::{self, Handshake, Offer, Stage, Trouble};
 use crate::check::network::Network;
 use crate::clock::Timestamp;
 use crate::matrix::Host;
-use crate::net::exchange::{Bounds, ExchangeError, exchange};
+use crate::net::exchange::{Bounds, ExchangeError, exchange, exchange_all};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::Full;
 use std::error::Error as _;
 use std::net::SocketAddr;
 
 /// What this program calls itself towards the servers it looks at.
-const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
 /// One question over HTTPS.
 #[derive(Clone, Debug)]
@@ -50,15 +50,23 @@ impl<'a> Ask<'a> {
         Self { offer, ..self }
     }
 
-    fn request(&self) -> http::Result<Request<Full<Bytes>>> {
+    /// With these headers too.
+    pub(super) fn sending(self, headers: &'a [(HeaderName, &'a str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The request; `last` if the connection is not needed afterwards.
+    fn request(&self, last: bool) -> http::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(self.target)
             .header(header::HOST, self.host_header)
             .header(header::USER_AGENT, USER_AGENT)
             .header(header::ACCEPT, "*/*")
-            .header(header::CONNECTION, "close")
             .body(Full::new(self.body.clone()))?;
+        if last {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         for (name, value) in self.headers {
             request.headers_mut().insert(name, HeaderValue::from_str(value)?);
         }
@@ -98,6 +106,12 @@ impl HttpAnswer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The Matrix error code of a JSON body.
+    pub fn errcode(&self) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        value.get("errcode")?.as_str().map(str::to_owned)
+    }
+
     /// The media type without its parameters, in lower case.
     pub fn media_type(&self) -> Option<String> {
         let value = self.header("content-type")?;
@@ -132,12 +146,19 @@ async fn once(network: &Network, question: &Ask<'_>) -> Fetched {
         Err(trouble) => return Fetched { answer: Err(trouble), ..fetched },
     };
     fetched.tls = Some(handshake);
-    let request = match question.request() {
+    let what = || format!("{} {} at {}", question.method, question.target, question.address);
+    let _step = network.progress.begin(what);
+    let request = match question.request(true) {
         Ok(request) => request,
         Err(error) => return Fetched { answer: Err(Trouble::Exchange(error.to_string())), ..fetched },
     };
     let bounds = Bounds { deadline: network.limits.exchange, max_body: question.max_body };
-    fetched.answer = match exchange(stream, request, bounds).await {
+    fetched.answer = answer(network, exchange(stream, request, bounds).await);
+    fetched
+}
+
+fn answer(network: &Network, outcome: Result<Response<Bytes>, ExchangeError>) -> Result<HttpAnswer, Trouble> {
+    match outcome {
         Ok(response) => {
             let (parts, body) = response.into_parts();
             let received = network.clock.now();
@@ -150,6 +171,69 @@ async fn once(network: &Network, question: &Ask<'_>) -> Fetched {
             let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             Err(Trouble::Exchange(text))
         }
-    };
+    }
+}
+
+/// Asks several questions, all of the same address and name, over as few connections as the server
+/// allows: one, where it keeps it open. Each is asked again after a pause where that may help. What
+/// nobody answered in time is not waited for again: the questions behind it share its fate.
+pub(super) async fn ask_all(network: &Network, questions: &[Ask<'_>]) -> Vec<Fetched> {
+    let mut fetched: Vec<Fetched> = Vec::with_capacity(questions.len());
+    let mut first_try = None;
+    while let Some((question, _)) = questions.get(fetched.len()..).and_then(<[_]>::split_first) {
+        let more = questions.get(fetched.len()..).unwrap_or_default();
+        let (tls, mut answers) = over_one(network, question, more).await;
+        let failure = match answers.pop() {
+            Some(Err(trouble)) => Some(trouble),
+            last => {
+                answers.extend(last);
+                None
+            }
+        };
+        let some = !answers.is_empty();
+        for answer in answers {
+            let (address, tls, first_try) = (question.address, tls.clone(), first_try.take());
+            fetched.push(Fetched { address, tls, answer, first_try });
+        }
+        let Some(trouble) = failure else { continue };
+        // A server may close a connection that has served; the next one decides.
+        if some && matches!(trouble, Trouble::Exchange(_)) {
+            continue;
+        }
+        if trouble.worth_a_retry() && first_try.is_none() {
+            first_try = Some(trouble);
+            tokio::time::sleep(network.limits.retry).await;
+            continue;
+        }
+        let hopeless = trouble.before_tls() || trouble.in_tls() || matches!(trouble, Trouble::Timeout(..));
+        let lost = if hopeless { questions.len() - fetched.len() } else { 1 };
+        for _ in 0..lost {
+            let (address, tls, first_try) = (question.address, tls.clone(), first_try.take());
+            fetched.push(Fetched { address, tls, answer: Err(trouble.clone()), first_try });
+        }
+    }
     fetched
+}
+
+/// Asks as many of `questions` as one connection takes, at least one. Only the last outcome is ever
+/// a failure.
+async fn over_one(
+    network: &Network,
+    first: &Ask<'_>,
+    questions: &[Ask<'_>],
+) -> (Option<Handshake>, Vec<Result<HttpAnswer, Trouble>>) {
+    let (stream, handshake) = match tls::open(network, first.address, first.name, first.offer).await {
+        Ok(opened) => opened,
+        Err(trouble) => return (None, vec![Err(trouble)]),
+    };
+    let last = questions.len().saturating_sub(1);
+    let requests = questions.iter().enumerate().map(|(number, question)| question.request(number == last));
+    let requests: Vec<_> = match requests.collect() {
+        Ok(requests) => requests,
+        Err(error) => return (Some(handshake), vec![Err(Trouble::Exchange(error.to_string()))]),
+    };
+    let max_body = questions.iter().map(|question| question.max_body).max().unwrap_or_default();
+    let bounds = Bounds { deadline: network.limits.exchange, max_body };
+    let answers = exchange_all(stream, requests, bounds).await;
+    (Some(handshake), answers.into_iter().map(|outcome| answer(network, outcome)).collect())
 }

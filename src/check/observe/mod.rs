@@ -2,27 +2,51 @@
 //!
 //! The observation is filled in place, so that a check whose time runs out keeps what it has seen.
 
+pub mod announced;
+pub mod around;
+pub mod browser;
+pub mod caa;
 pub mod client_api;
 pub mod dns;
+pub mod exposure;
 pub mod federation;
+pub mod habits;
 pub mod http;
+pub mod http2;
+pub mod login;
+pub mod requests;
+pub mod rtc;
+pub mod session;
+pub mod signed;
+mod tcp;
 pub mod tls;
+mod url;
 pub mod well_known;
 
+use self::requests::Place;
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
 use super::network::Network;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
 use crate::matrix::{Host, ServerName};
+use around::{Around, Known};
+use browser::BrowserSeen;
+use caa::CaaSeen;
 use client_api::ClientSeen;
 use dns::{Located, Role, SrvSeen};
 use federation::Connection;
+use futures_util::future::join_all;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use std::net::SocketAddr;
 use well_known::{Url, Visit};
 
 /// Addresses looked at side by side.
 const PARALLEL: usize = 8;
+
+/// Targets of SRV records that are located, and addresses of all targets that are looked at. A
+/// server has a handful; a zone with thousands must not make this machine open as many connections.
+const MAX_TARGETS: usize = 10;
+const MAX_ENDPOINTS: usize = 32;
 
 /// Everything seen in one check.
 #[derive(Debug, Default)]
@@ -39,10 +63,18 @@ pub struct Observation {
     pub connections: Vec<Connection>,
     /// What clients find.
     pub client: Option<ClientSeen>,
+    /// What browsers and uploaders meet at the client API, where one is published.
+    pub browser: Option<BrowserSeen>,
     /// What is being waited for: non-empty only while looking, or when time ran out.
     pub pending: Vec<String>,
     /// The same for what clients find, which is looked at alongside.
     pub client_pending: bool,
+    /// What stands beside the way.
+    pub around: Around,
+    /// CAA records of the certificates presented.
+    pub caa: Vec<CaaSeen>,
+    /// Targets and addresses that are too many to be looked at.
+    pub left_out: usize,
 }
 
 impl Observation {
@@ -58,17 +90,25 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     let plan = discover(network, name, seen).await;
     seen.plan = Some(plan.clone());
     let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
-    for target in &plan.targets {
-        seen.pending = vec![format!("the addresses of {target}")];
-        let located = dns::locate(network, Role::Federation, target).await;
+    let targets = || plan.targets.iter().take(MAX_TARGETS);
+    seen.pending = targets().map(|target| format!("the addresses of {target}")).collect();
+    let located = join_all(targets().map(|target| dns::locate(network, Role::Federation, target))).await;
+    for (target, located) in targets().zip(located) {
         endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
         seen.located.push(located);
     }
+    seen.left_out = plan.targets.len().saturating_sub(MAX_TARGETS) + endpoints.len().saturating_sub(MAX_ENDPOINTS);
+    endpoints.truncate(MAX_ENDPOINTS);
     seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
-    let Observation { connections, pending, client, client_pending, .. } = seen;
+    let own: Vec<_> = seen.located.iter().flat_map(|host| &host.addresses).map(SocketAddr::ip).collect();
+    let Observation { connections, pending, client, client_pending, around, caa, located, srv, well_known, .. } = seen;
+    let known = Known { name, plan: &plan, located, srv, well_known };
     let federation = async {
-        let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
-        let mut looking = side_by_side(looks);
+        let places: Vec<_> = endpoints
+            .iter()
+            .map(|(target, address)| Place { server: name, plan: &plan, target, address: *address })
+            .collect();
+        let mut looking = side_by_side(places.iter().map(|place| federation::connect(network, place)));
         while let Some(connection) = looking.next().await {
             let label = connection.address.to_string();
             if let Some(position) = pending.iter().position(|entry| *entry == label) {
@@ -78,16 +118,25 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
         }
         // Every run must read the same, whoever answers first.
         connections.sort_by(|a, b| (&a.target, a.address).cmp(&(&b.target, b.address)));
+        pending.push("CAA records".to_owned());
+        *caa = caa::look(network, &plan, connections, (name.host(), known.well_known)).await;
+        pending.pop();
     };
-    let answering = seen.well_known.iter().find(|visit| visit.last().is_some_and(|last| last.answer.is_ok()));
+    let answering = known.well_known.iter().find(|visit| visit.last().is_some_and(|last| last.answer.is_ok()));
     let clients = async {
         if let Some(visit) = answering {
             *client_pending = true;
-            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address)).await);
+            *client = Some(Box::pin(client_api::look(network, name.host(), visit.address, &own)).await);
             *client_pending = false;
         }
     };
-    tokio::join!(federation, clients);
+    tokio::join!(federation, clients, Box::pin(around::look(network, known, around)));
+    let homeserver = seen.client.as_ref().and_then(|client| client.homeserver.as_ref());
+    if let Some(place) = homeserver.and_then(browser::Place::of) {
+        seen.client_pending = true;
+        seen.browser = Some(Box::pin(browser::look(network, &place, &seen.connections)).await);
+        seen.client_pending = false;
+    }
 }
 
 /// The results of `futures` as they come, so many at a time. Collected first: a stream that makes
@@ -97,7 +146,7 @@ fn side_by_side<F: Future>(futures: impl Iterator<Item = F>) -> impl Stream<Item
 }
 
 /// Drives [`Discovery`] with answers from the network.
-async fn discover(network: &Network, name: &ServerName, seen: &mut Observation) -> Plan {
+pub(super) async fn discover(network: &Network, name: &ServerName, seen: &mut Observation) -> Plan {
     let mut discovery = Discovery::new(name);
     loop {
         let reply = match discovery.next() {

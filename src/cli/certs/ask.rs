@@ -51,7 +51,7 @@ fn ask(config: Config, command: &Command, ask: Ask) -> u8 {
 async fn alone(mut config: Config, command: &Command, ask: Ask) -> u8 {
     let published = Published::default();
     check_files(&config, Clock::System.now(), |slot, certificate| published.publish(slot, certificate));
-    if let Some(reason) = objection(&config, &uncovered(&config, &published), &ask) {
+    if let Some(reason) = objection(&config, &uncovered(&config, &published, Clock::System.now()), &ask) {
         error(&reason);
         return NOT_OK;
     }

@@ -20,7 +20,7 @@ pub(in crate::cli) fn list(config: &Config, as_json: bool) -> u8 {
     let now = Clock::System.now();
     let published = Published::default();
     let files = files(config, &published, now);
-    let orders = uncovered(config, &published);
+    let orders = uncovered(config, &published, now);
     let needed = match control_plane(issued(config, &orders, now)) {
         Ok(Ok(rows)) => rows,
         Ok(Err(closed)) if closed.source.kind() == io::ErrorKind::PermissionDenied => {

@@ -1,7 +1,7 @@
 //! Whether CAA records let a CA issue (RFC 8659, and RFC 8657's parameters): pure.
 
+use super::caa::{CaaIssuer, CaaProperty, CaaRecord, CaaSet};
 use crate::config::Challenge;
-use crate::dns::{CaaIssuer, CaaProperty, CaaRecord, CaaSet};
 
 /// Properties that every CA on the web knows, so that the critical flag on them asks for nothing.
 const KNOWN: [&str; 2] = ["iodef", "issuemail"];
@@ -34,8 +34,8 @@ pub struct Asked<'a> {
     pub wildcard: bool,
     /// The account's URL, once there is one.
     pub account_uri: Option<&'a str>,
-    /// How control is to be proved.
-    pub method: Challenge,
+    /// How control is to be proved, where that is known: otherwise `validationmethods` forbids nothing.
+    pub method: Option<Challenge>,
 }
 
 /// Judges the records that count for a name.
@@ -129,9 +129,9 @@ fn admits(record: &CaaRecord, issuer: &CaaIssuer, owner: &str, asked: &Asked<'_>
             return forbidden(format!("write {tag} once in the record  {owner}. CAA {record}"));
         }
     };
-    let method = asked.method.as_str();
-    let listed = |list: &str| list.split(',').any(|entry| entry.eq_ignore_ascii_case(method));
-    if methods.is_some_and(|list| !listed(list)) {
+    if let (Some(list), Some(method)) = (methods, asked.method.map(Challenge::as_str))
+        && !list.split(',').any(|entry| entry.eq_ignore_ascii_case(method))
+    {
         return forbidden(format!("add {method} to validationmethods in the record  {owner}. CAA {record}"));
     }
     match (account, asked.account_uri) {
@@ -205,7 +205,7 @@ mod tests {
             let set = set(records);
             for (wildcard, expected) in [(false, plain), (true, wild)] {
                 let asked =
-                    Asked { ca_identities: &ca, wildcard, account_uri: Some(ACCOUNT), method: Challenge::Http01 };
+                    Asked { ca_identities: &ca, wildcard, account_uri: Some(ACCOUNT), method: Some(Challenge::Http01) };
                 assert_eq!(word(&permits(&set, &asked)), expected, "{records:?}, wildcard {wildcard}");
             }
         }
@@ -214,13 +214,17 @@ mod tests {
     #[test]
     fn what_is_not_known_yet_does_not_forbid() {
         let ca = ["ca.test".to_owned()];
-        let asked = |account_uri| Asked { ca_identities: &ca, wildcard: false, account_uri, method: Challenge::Http01 };
+        let asked =
+            |account_uri| Asked { ca_identities: &ca, wildcard: false, account_uri, method: Some(Challenge::Http01) };
         let bound = set("0 issue ca.test; accounturi=https://ca.test/acct/1 | 0 issue ca.test; validationmethods=x");
         assert_eq!(word(&permits(&bound, &asked(None))), "unknown");
         assert_eq!(word(&permits(&bound, &asked(Some("https://ca.test/acct/1")))), "allowed");
         let nameless = Asked { ca_identities: &[], ..asked(None) };
         assert_eq!(word(&permits(&set("0 issue ca.test"), &nameless)), "unknown");
         assert_eq!(word(&permits(&set("0 iodef mailto:a@b.test"), &nameless)), "allowed");
+        let methods = set("0 issue ca.test; validationmethods=dns-01");
+        assert_eq!(word(&permits(&methods, &asked(None))), "forbidden");
+        assert_eq!(word(&permits(&methods, &Asked { method: None, ..asked(None) })), "allowed");
     }
 
     #[test]
@@ -243,7 +247,7 @@ mod tests {
         ];
         for (records, wildcard, expected) in table {
             let asked =
-                Asked { ca_identities: &ca, wildcard, account_uri: Some("https://a"), method: Challenge::Http01 };
+                Asked { ca_identities: &ca, wildcard, account_uri: Some("https://a"), method: Some(Challenge::Http01) };
             let Verdict::Forbidden { remedy, by } = permits(&set(records), &asked) else { panic!("{records}") };
             assert_eq!(remedy, expected, "{records}");
             assert!(by.starts_with("example.com has CAA "), "{by}");

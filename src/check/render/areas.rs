@@ -1,0 +1,103 @@
+//! The parts of a check, each of which is one line when all is well.
+
+use super::text::{count, list};
+use crate::check::finding::{Finding, Severity};
+use crate::check::report::{ConnectionView, Report};
+
+/// How many addresses a line names.
+const NAMED: usize = 4;
+
+/// A part of the check.
+pub(super) struct Area {
+    pub(super) title: &'static str,
+    /// Findings whose ids start so belong to it.
+    prefixes: &'static [&'static str],
+    /// What was seen when it is in order; `None` where there was nothing to look at.
+    says: fn(&Report) -> Option<String>,
+}
+
+/// All parts, in the order in which a peer meets them.
+pub(super) const AREAS: &[Area] = &[
+    Area { title: "name", prefixes: &["name."], says: |_| None },
+    Area { title: "dns", prefixes: &["dns."], says: dns },
+    Area { title: "well-known", prefixes: &["wk.server.", "wk.fallback8448"], says: well_known },
+    Area { title: "tls", prefixes: &["tcp.", "tls."], says: tls },
+    Area { title: "federation", prefixes: &["fed.", "time.", "retry"], says: federation },
+    Area {
+        title: "requests",
+        prefixes: &["uri.", "hdr.", "body.", "http.", "loop.", "expose.", "waf"],
+        says: |_| None,
+    },
+    Area { title: "clients", prefixes: &["wk.client.", "wk.support", "wk.policy", "cors."], says: |_| None },
+    Area { title: "homeserver", prefixes: &["hs.", "route."], says: |_| None },
+];
+
+/// One line of the table.
+pub(super) struct Line {
+    /// The worst that was found here, remarks aside.
+    pub(super) worst: Option<Severity>,
+    pub(super) text: String,
+}
+
+impl Area {
+    /// Whether the rule `id` belongs here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.prefixes.iter().any(|prefix| id.starts_with(prefix))
+    }
+
+    /// What there is to say: what was seen, or which rules were broken.
+    pub(super) fn line(&self, report: &Report) -> Option<Line> {
+        let broken = |finding: &&Finding| self.has(finding.id.id()) && finding.severity > Severity::Info;
+        let mut ids: Vec<_> = report.findings.iter().filter(broken).map(|finding| finding.id.id()).collect();
+        ids.dedup();
+        match report.findings.iter().filter(broken).map(|finding| finding.severity).max() {
+            Some(worst) => Some(Line { worst: Some(worst), text: list(&ids, NAMED) }),
+            None => (self.says)(report).map(|text| Line { worst: None, text }),
+        }
+    }
+}
+
+fn dns(report: &Report) -> Option<String> {
+    let discovery = report.discovery.as_ref()?;
+    let lists = discovery.targets.iter().filter_map(|target| discovery.addresses.get(target));
+    // The port is in the headline already.
+    let hosts: Vec<_> = lists.flatten().map(|address| address.rsplit_once(':').map_or("", |(host, _)| host)).collect();
+    let hosts: Vec<_> = hosts.into_iter().map(|host| host.trim_matches(['[', ']'])).collect();
+    let word = if discovery.overridden.is_empty() { "" } else { " (by connect override)" };
+    (!hosts.is_empty()).then(|| format!("{}{word}", list(&hosts, NAMED)))
+}
+
+fn well_known(report: &Report) -> Option<String> {
+    let seen = &report.discovery.as_ref()?.well_known;
+    let first = seen.first()?;
+    let what = match (&first.m_server, first.status) {
+        (Some(server), _) => format!("m.server is {server}"),
+        (None, Some(404)) => "none (404), which is fine".to_owned(),
+        (None, _) => return None,
+    };
+    Some(format!("{what}, from {}", count(seen.len(), "address", "addresses")))
+}
+
+fn answering(report: &Report) -> impl Iterator<Item = &ConnectionView> {
+    report.connections.iter().filter(|connection| connection.error.is_none())
+}
+
+fn tls(report: &Report) -> Option<String> {
+    let tls = answering(report).find_map(|connection| connection.tls.as_ref())?;
+    let until = tls.certificates.first().and_then(|leaf| leaf.not_after.split('T').next().map(str::to_owned));
+    let until = until.map(|until| format!(", certificate until {until}")).unwrap_or_default();
+    Some(format!("{}{until}", tls.accepts.join(" and ")))
+}
+
+fn federation(report: &Report) -> Option<String> {
+    let connection = answering(report).next()?;
+    let keys = connection.keys.as_ref()?;
+    let version = connection.version.as_ref();
+    let software = version.map(|version| {
+        format!("{} {}", version.name.as_deref().unwrap_or("unnamed"), version.version.as_deref().unwrap_or(""))
+    });
+    let software = software.unwrap_or_default();
+    let keys: Vec<_> = keys.verify_keys.keys().collect();
+    let addresses = count(answering(report).count(), "address", "addresses");
+    Some(format!("{}, key {}, {addresses}", software.trim(), list(&keys, NAMED)))
+}
