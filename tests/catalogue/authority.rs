@@ -10,6 +10,8 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
+use crate::support::openssl;
+
 /// A day in seconds.
 pub const DAY: i64 = 86_400;
 
@@ -26,6 +28,8 @@ pub struct Authority {
     stale: Node,
     /// Below the intermediate.
     lower: Node,
+    /// Named as a well-known CA names its own.
+    famous: Node,
 }
 
 struct Node {
@@ -52,6 +56,8 @@ pub enum Present {
     OutOfOrder,
     /// Issued by an intermediate that has expired.
     StaleIntermediate,
+    /// Issued by an intermediate that has the name of a public CA.
+    FamousIntermediate,
     /// Nobody issued it but itself.
     SelfSigned,
 }
@@ -64,6 +70,7 @@ pub struct Leaf {
     life: (i64, i64),
     present: Present,
     must_staple: bool,
+    p521: bool,
 }
 
 impl Leaf {
@@ -72,7 +79,7 @@ impl Leaf {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         // Longer ones are not allowed (RFC 5280, A.1).
         let common_name = names.first().filter(|name| name.len() <= 64).cloned().unwrap_or_default();
-        Self { names, common_name, life: ORDINARY, present: Present::Full, must_staple: false }
+        Self { names, common_name, life: ORDINARY, present: Present::Full, must_staple: false, p521: false }
     }
 
     /// Without subjectAltName; the common name stays.
@@ -93,6 +100,11 @@ impl Leaf {
     pub fn must_staple(self) -> Self {
         Self { must_staple: true, ..self }
     }
+
+    /// With a key on a curve that few have.
+    pub fn p521(self) -> Self {
+        Self { p521: true, ..self }
+    }
 }
 
 impl Authority {
@@ -102,8 +114,11 @@ impl Authority {
         let intermediate = root.below("Catalogue R1", (-1000 * DAY, 1000 * DAY));
         let stale = root.below("Catalogue R0", (-1000 * DAY, -DAY));
         let lower = intermediate.below("Catalogue E1", (-500 * DAY, 500 * DAY));
+        let mut famous = Node::params("R12", (-1000 * DAY, 1000 * DAY));
+        famous.distinguished_name.push(DnType::OrganizationName, "Let's Encrypt");
+        let famous = root.sign(famous);
         fs::write(folder.join("ca.pem"), &root.pem).expect("a writable folder");
-        Self { folder: folder.to_owned(), issued: Cell::new(0), root, intermediate, stale, lower }
+        Self { folder: folder.to_owned(), issued: Cell::new(0), root, intermediate, stale, lower, famous }
     }
 
     /// The file with the root.
@@ -130,7 +145,8 @@ impl Authority {
             params.custom_extensions.push(feature);
         }
         set_life(&mut params, leaf.life);
-        let key = KeyPair::generate().expect("a fresh key");
+        let kind = if leaf.p521 { &rcgen::PKCS_ECDSA_P521_SHA512 } else { &rcgen::PKCS_ECDSA_P256_SHA256 };
+        let key = KeyPair::generate_for(kind).expect("a fresh key");
         let signed = |node: &Node| params.signed_by(&key, &node.issuer).expect("a leaf").pem();
         let chain = match leaf.present {
             Present::Full => [signed(&self.intermediate), self.intermediate.pem.clone()].concat(),
@@ -139,17 +155,51 @@ impl Authority {
                 [signed(&self.lower), self.intermediate.pem.clone(), self.lower.pem.clone()].concat()
             }
             Present::StaleIntermediate => [signed(&self.stale), self.stale.pem.clone()].concat(),
+            Present::FamousIntermediate => [signed(&self.famous), self.famous.pem.clone()].concat(),
             Present::SelfSigned => params.self_signed(&key).expect("a certificate").pem(),
         };
+        self.write(&chain, &key.serialize_pem())
+    }
+
+    /// Signs a certificate for `host` over SHA-1, which only `openssl` still does.
+    pub fn issue_over_sha1(&self, host: &str) -> Files {
+        let path = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
+        fs::write(path("r1.pem"), &self.intermediate.pem).expect("a writable folder");
+        fs::write(path("r1.key"), self.intermediate.issuer.key().serialize_pem()).expect("a writable folder");
+        fs::write(path("sha1.ext"), format!("subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\n"))
+            .expect("a writable folder");
+        let (subject, key) = (format!("/CN={host}"), path("sha1.key"));
+        let new = ["req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj"];
+        let request = openssl::must(new.into_iter().chain([subject.as_str(), "-keyout", &key, "-out", "-"]), "");
+        let (extensions, r1, r1_key) = (path("sha1.ext"), path("r1.pem"), path("r1.key"));
+        let sign = [
+            "x509",
+            "-req",
+            "-sha1",
+            "-days",
+            "80",
+            "-set_serial",
+            "77",
+            "-extfile",
+            &extensions,
+            "-CA",
+            &r1,
+            "-CAkey",
+            &r1_key,
+        ];
+        let leaf = openssl::must(sign, &request);
+        let begin = leaf.find("-----BEGIN").expect("a certificate");
+        let chain = [&leaf[begin..], &self.intermediate.pem].concat();
+        self.write(&chain, &fs::read_to_string(key).expect("just written"))
+    }
+
+    fn write(&self, chain: &str, key: &str) -> Files {
         let number = self.issued.get();
         self.issued.set(number + 1);
         let file = |ending: &str| self.folder.join(format!("leaf-{number}.{ending}"));
         let files = Files { chain: file("pem"), key: file("key"), both: file("both") };
-        for (file, content) in [
-            (&files.chain, chain.clone()),
-            (&files.key, key.serialize_pem()),
-            (&files.both, [chain, key.serialize_pem()].concat()),
-        ] {
+        let both = [chain, key].concat();
+        for (file, content) in [(&files.chain, chain), (&files.key, key), (&files.both, &both)] {
             fs::write(file, content).expect("a writable folder");
         }
         files
@@ -164,7 +214,11 @@ impl Node {
     }
 
     fn below(&self, name: &str, life: (i64, i64)) -> Self {
-        let (mut params, key) = (Self::params(name, life), KeyPair::generate().expect("a fresh key"));
+        self.sign(Self::params(name, life))
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Self {
+        let key = KeyPair::generate().expect("a fresh key");
         params.use_authority_key_identifier_extension = true;
         let pem = params.signed_by(&key, &self.issuer).expect("an intermediate").pem();
         Self { pem, issuer: Issuer::new(params, key) }

@@ -102,4 +102,59 @@ const CASES: &[Case] = &[
         go: Good("unseen"),
         rust: Good("its UI only"),
     },
+    Case {
+        name: "a redirect of the client document without CORS",
+        build: |site| {
+            site.at("www", 3);
+            let mut www = site.apex.clone();
+            (www.on, www.files) = (site.both(3, 443), site.leaf(&[&site.host("www")]));
+            site.more.push(www);
+            site.apex.location(CLIENT, "return 302 https://www.s11.example$request_uri;");
+        },
+        finds: &[("wk.client.redirect_cors", "on the redirect of https://s11.example/.well-known/matrix/client too")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("its UI only"),
+    },
+    Case {
+        name: "a call back end without its URL",
+        build: |site| {
+            let body = r#"{"m.homeserver":{"base_url":"https://matrix.s12.example"},"org.matrix.msc4143.rtc_foci":[{"type":"livekit"}]}"#;
+            site.apex.document("client", body, "");
+        },
+        finds: &[("wk.client.rtc", "\"livekit_service_url\": \"https://rtc.s12.example/livekit/jwt\"")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("its UI only"),
+    },
+    Case {
+        name: "no call service behind its URL",
+        build: |site| {
+            let body = r#"{"m.homeserver":{"base_url":"https://matrix.s13.example"},"org.matrix.msc4143.rtc_foci":[{"type":"livekit","livekit_service_url":"https://matrix.s13.example/livekit/jwt"}]}"#;
+            site.apex.document("client", body, "");
+        },
+        finds: &[("wk.client.rtc", "`curl -i https://matrix.s13.example/livekit/jwt/healthz`")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("its UI only"),
+    },
+    Case {
+        name: "an issuer that the homeserver does not know",
+        build: |site| {
+            let body = r#"{"m.homeserver":{"base_url":"https://matrix.s14.example"},"org.matrix.msc2965.authentication":{"issuer":"https://matrix.s14.example/"}}"#;
+            site.apex.document("client", body, "");
+        },
+        finds: &[("wk.client.auth", "switch on matrix_authentication_service in the homeserver")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("its UI only"),
+    },
+    Case {
+        name: "a policy server without a key",
+        build: |site| site.apex.document("policy_server", r#"{"public_keys":{}}"#, ""),
+        finds: &[("wk.policy", "\"ed25519\": \"BASE64\"")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("unseen"),
+    },
 ];

@@ -1,6 +1,8 @@
 //! The delegation document.
 
+use super::authority::{Leaf, Present};
 use super::lab;
+use super::site::{MATRIX, Web};
 use super::{Bad, Case, Good};
 
 #[test]
@@ -87,6 +89,7 @@ const CASES: &[Case] =
                 ("wk.client.json", "as JSON"),
                 ("wk.client.cors", "Access-Control-Allow-Origin: * exactly once"),
                 ("wk.support", "matrix/support with at least one contact"),
+                ("wk.policy", "or 404"),
             ],
             verdict: "fails",
             go: Good("fallback"),
@@ -196,8 +199,7 @@ const CASES: &[Case] =
                 }
                 site.apex.location("= /4", "return 302 https://www.s16.example/.well-known/matrix/server;");
                 site.at("www", 3);
-                let www =
-                    super::site::Web { on: site.both(3, 443), files: site.leaf(&[&site.host("www")]), ..document };
+                let www = Web { on: site.both(3, 443), files: site.leaf(&[&site.host("www")]), ..document };
                 site.more.push(www);
             },
             finds: &[("wk.server.redirect", "or redirect once with 302")],
@@ -283,5 +285,34 @@ const CASES: &[Case] =
             verdict: "fails",
             go: Good("one family"),
             rust: Good("split-brain warning"),
+        },
+        Case {
+            name: "plain HTTP on port 8448 next to the delegation",
+            build: |site| {
+                site.without("matrix", "A");
+                site.without("matrix", "AAAA");
+                site.at("matrix", 1);
+                site.apex.files = site.leaf(&[&site.name, &site.host("matrix")]);
+                let pass = site.pass_text();
+                site.apex.location(MATRIX, &pass);
+                site.matrix.on.clear();
+                site.fallback();
+                site.more[0].listen = String::new();
+            },
+            finds: &[("wk.fallback8448", "serve federation there with a certificate for s23.example")],
+            verdict: "degraded",
+            go: Good("unseen"),
+            rust: Good("unseen"),
+        },
+        Case {
+            name: "CAA records that forbid the CA in use",
+            build: |site| {
+                site.certify(|leaf| leaf.presenting(Present::FamousIntermediate));
+                site.record("matrix", "CAA", "0 issue \"digicert.com\"");
+            },
+            finds: &[("dns.caa", "letsencrypt.org")],
+            verdict: "degraded",
+            go: Good("unseen"),
+            rust: Good("unseen"),
         },
     ];

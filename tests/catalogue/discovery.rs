@@ -1,7 +1,10 @@
 //! Names, DNS, and SRV records.
 
+use std::net::Ipv4Addr;
+
 use super::lab;
 use super::{Bad, Case, Good};
+use crate::support::bind::Bind;
 
 #[test]
 fn names_and_dns() {
@@ -188,6 +191,30 @@ const CASES: &[Case] = &[
         finds: &[("dns.srv.target", "give gone.s17.example an A or AAAA record, or correct the SRV record")],
         verdict: "fails",
         go: Bad("version"),
+        rust: Bad("addresses"),
+    },
+    Case {
+        name: "a resolver that finds the signatures of the zone wrong",
+        build: |site| {
+            site.at("secure", 2);
+            site.matrix.files = site.leaf(&[&site.host("matrix"), &site.host("secure")]);
+            site.delegate("secure.s18.example:443");
+            // Nobody has the key that it trusts, so nothing below that name is to be believed.
+            let digest = "00".repeat(32);
+            let config = format!(
+                "view validating {{ recursion yes; dnssec-validation yes; forward only; forwarders {{ 127.0.0.1; }}; \
+                 trust-anchors {{ \"secure.s18.example.\" static-ds 12345 13 2 \"{digest}\"; }}; }};"
+            );
+            let address = Ipv4Addr::new(127, 0, 0, 2);
+            site.keep.push(Box::new(Bind::start(address.into(), "", &config, &[])));
+            site.resolver = (address, 53).into();
+        },
+        finds: &[
+            ("dns.dnssec", "see what is wrong: `delv secure.s18.example`"),
+            ("dns.resolve", "add an A and an AAAA record for secure.s18.example"),
+        ],
+        verdict: "fails",
+        go: Bad("addresses"),
         rust: Bad("addresses"),
     },
 ];

@@ -1,16 +1,23 @@
 //! What the federation endpoints answer.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
 use super::homeserver::{Homeserver, KeyFault, answer, page};
 use super::lab;
-use super::site::pass_to;
+use super::site::{MATRIX, pass_to};
 use super::{Bad, Case, Good};
+use crate::support::origin::Received;
 
 #[test]
 fn answers_of_the_homeserver() {
     lab::run(module_path!(), "answers_of_the_homeserver", CASES);
 }
 
-const MATRIX: &str = "~ ^(/_matrix|/_synapse/client)";
+/// Whether the version is asked for as peers do.
+fn asks_version(request: &Received) -> bool {
+    request.request_line().starts_with("GET /_matrix/federation/v1/version HTTP")
+}
 
 const CASES: &[Case] = &[
     Case {
@@ -39,6 +46,7 @@ const CASES: &[Case] = &[
         finds: &[
             ("fed.version", "see what answers with"),
             ("fed.keys", "curl -ik"),
+            ("body.media", "client_max_body_size 50m"),
             ("fed.404", "forward all of /_matrix/"),
         ],
         verdict: "fails",
@@ -137,8 +145,7 @@ const CASES: &[Case] = &[
         name: "a version reply without a server",
         build: |site| {
             site.homeserver.instead(|request| {
-                let version = request.target() == "/_matrix/federation/v1/version";
-                version.then(|| answer("200 OK", "application/json", "", r#"{"name":"x"}"#))
+                asks_version(request).then(|| answer("200 OK", "application/json", "", r#"{"name":"x"}"#))
             });
         },
         finds: &[("fed.version", "forward /_matrix/ to the homeserver")],
@@ -149,9 +156,7 @@ const CASES: &[Case] = &[
     Case {
         name: "HTML in place of the version, with 200",
         build: |site| {
-            site.homeserver.instead(|request| {
-                (request.target() == "/_matrix/federation/v1/version").then(|| page("200 OK", "<p>It works!</p>"))
-            });
+            site.homeserver.instead(|request| asks_version(request).then(|| page("200 OK", "<p>It works!</p>")));
         },
         finds: &[("fed.version", "forward /_matrix/ to the homeserver")],
         verdict: "fails",
@@ -250,7 +255,7 @@ const CASES: &[Case] = &[
         build: |site| {
             site.homeserver.instead(|request| {
                 // The rest comes from the stub; one late header is enough.
-                (request.target() == "/_matrix/federation/v1/version").then(|| {
+                asks_version(request).then(|| {
                     let body = r#"{"server":{"name":"Synapse","version":"1.157.1"}}"#;
                     answer("200 OK", "application/json", "Date: Mon, 21 Sep 2026 14:13:20 GMT\r\n", body)
                 })
@@ -266,12 +271,9 @@ const CASES: &[Case] = &[
     Case {
         name: "HAProxy that compares Host with the bare name",
         build: |site| {
-            let (on, both) = (std::mem::take(&mut site.matrix.on), site.matrix.files.both.display());
-            let binds: String =
-                on.iter().map(|on| format!("    bind {on} ssl crt {both} alpn h2,http/1.1\n")).collect();
-            let (host, to) = (site.host("matrix"), site.homeserver.address());
-            site.haproxy.push(format!(
-                "frontend s23\n{binds}    acl matrix hdr(host) -i {host}\n    use_backend s23 if matrix\nbackend s23\n    server s23 {to}\n"
+            let host = site.host("matrix");
+            site.haproxy(&format!(
+                "    acl matrix hdr(host) -i {host}\n    use_backend b23 if matrix {{ path_beg /_matrix }}"
             ));
         },
         finds: &[
@@ -282,5 +284,34 @@ const CASES: &[Case] = &[
         verdict: "fails",
         go: Bad("Host with port"),
         rust: Good("Host without port"),
+    },
+    Case {
+        name: "a balancer whose first machine is dead",
+        build: |site| {
+            let behind = site.both(5, 443);
+            let to = behind[0];
+            for address in std::mem::replace(&mut site.matrix.on, behind) {
+                let listener = TcpListener::bind(address).expect("a free address");
+                thread::spawn(move || {
+                    // Whoever comes first is not served.
+                    for stream in listener.incoming().map_while(Result::ok).skip(1) {
+                        let server = TcpStream::connect(to).expect("nginx is there");
+                        for (mut from, mut to) in [
+                            (stream.try_clone().expect("a socket"), server.try_clone().expect("a socket")),
+                            (server, stream),
+                        ] {
+                            thread::spawn(move || {
+                                let _broken = std::io::copy(&mut from, &mut to);
+                                let _closed = to.shutdown(Shutdown::Write);
+                            });
+                        }
+                    }
+                });
+            }
+        },
+        finds: &[("retry", "look for a flapping backend or overload behind 46.20.24.2:443")],
+        verdict: "degraded",
+        go: Bad("no second try"),
+        rust: Good("one retry"),
     },
 ];

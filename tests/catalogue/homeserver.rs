@@ -47,6 +47,8 @@ pub enum KeyFault {
     Unsigned,
     /// A fraction in what is signed.
     Fraction,
+    /// A retired key without its date.
+    Undated,
 }
 
 impl Homeserver {
@@ -183,7 +185,10 @@ impl Character {
             }
             ["_synapse", "admin", ..] => (&["GET"], no_token()),
             ["_synapse", "metrics"] => (&["GET"], ("200 OK", "# HELP python_info\n".to_owned())),
-            ["_synapse", "replication", ..] => (&["GET", "POST"], ("200 OK", "{}".to_owned())),
+            ["_synapse", "replication", ..] => (&["POST"], ("200 OK", "{}".to_owned())),
+            ["_synapse", "mas", ..] => {
+                (&["GET", "POST"], ("403 Forbidden", error("M_UNKNOWN", "This endpoint must only be called by MAS")))
+            }
             _ => return unknown(),
         };
         match methods.contains(&method) || (method == "HEAD" && methods.contains(&"GET")) {
@@ -209,6 +214,9 @@ impl Character {
         if self.keys == KeyFault::Fraction {
             document["load"] = json!(0.5);
         }
+        if self.keys == KeyFault::Undated {
+            document["old_verify_keys"] = json!({ "ed25519:0": { "key": public } });
+        }
         // serde_json sorts keys and leaves no spaces: canonical, as long as nothing but ASCII is in there.
         let signature = STANDARD_NO_PAD.encode(key.sign(document.to_string().as_bytes()));
         match self.keys {
@@ -217,7 +225,7 @@ impl Character {
                 document["signatures"] = json!({ name: { "ed25519:a_test": signature } });
                 document["old_verify_keys"] = json!({ "ed25519:0": { "expired_ts": 1, "key": public } });
             }
-            KeyFault::None | KeyFault::NoEd25519 | KeyFault::ShortKey | KeyFault::Fraction => {
+            KeyFault::None | KeyFault::NoEd25519 | KeyFault::ShortKey | KeyFault::Fraction | KeyFault::Undated => {
                 document["signatures"] = json!({ name: { "ed25519:a_test": signature } });
             }
         }
@@ -225,7 +233,7 @@ impl Character {
     }
 }
 
-/// The value of the first `instead`s that has one.
+/// An answer for people.
 pub fn page(status: &str, body: &str) -> String {
     answer(status, "text/html", "", body)
 }

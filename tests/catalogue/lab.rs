@@ -88,7 +88,7 @@ impl Lab<'static> {
         let mut nginx = Command::new("/usr/sbin/nginx");
         nginx.args(["-e", "stderr", "-p"]).arg(folder.path()).arg("-c").arg(&config);
         let mut servers = vec![start("nginx", &mut nginx, watched)];
-        let sections: Vec<_> = sites.iter().flat_map(|site| &site.haproxy).cloned().collect();
+        let sections: Vec<_> = sites.iter().flat_map(|site| &site.sections).cloned().collect();
         if !sections.is_empty() {
             let watched = SocketAddr::from(([46, 20, 0, 1], 81));
             let sections = format!("listen ready\n    bind {watched}\n{}", sections.join("\n"));

@@ -19,7 +19,9 @@ mod discovery;
 mod federation;
 mod healthy;
 mod hostile;
+mod in_front;
 mod private;
+mod real;
 mod tls;
 
 use std::collections::BTreeSet;

@@ -26,7 +26,7 @@ pub struct Site<'a> {
     /// Further servers.
     pub more: Vec<Web>,
     /// Sections of HAProxy's configuration.
-    pub haproxy: Vec<String>,
+    pub sections: Vec<String>,
     /// Whatever else must live as long as the site.
     pub keep: Vec<Box<dyn std::any::Any>>,
     /// What the check is given beyond the name and the defaults.
@@ -37,7 +37,7 @@ pub struct Site<'a> {
     pub trusted: bool,
     /// Zones that the name server has and cannot serve.
     pub broken: Vec<String>,
-    number: u8,
+    pub number: u8,
     records: Vec<(String, &'static str, String)>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Site<'a> {
             apex: Web::new(files(&[&name])),
             matrix: Web::new(files(&[&public])),
             more: Vec::new(),
-            haproxy: Vec::new(),
+            sections: Vec::new(),
             keep: Vec::new(),
             arguments: Vec::new(),
             resolver: (Ipv4Addr::LOCALHOST, 53).into(),
@@ -145,11 +145,22 @@ impl<'a> Site<'a> {
         self.keep.push(Box::new(Vestibule::start(&config)));
     }
 
+    /// Puts HAProxy there, with these lines in its frontend.
+    pub fn haproxy(&mut self, lines: &str) {
+        let (on, both) = (std::mem::take(&mut self.matrix.on), self.matrix.files.both.display());
+        let binds: String = on.iter().map(|on| format!("    bind {on} ssl crt {both} alpn h2,http/1.1\n")).collect();
+        let (number, to) = (self.number, self.homeserver.address());
+        self.sections.push(format!(
+            "frontend f{number}\n{binds}{lines}\nbackend b{number}\n    http-request set-header X-Forwarded-Proto https\n    \
+             server homeserver {to}\n"
+        ));
+    }
+
     /// Puts HAProxy there, as one that ends TLS and otherwise passes bytes on, before whatever listens at `to`.
     pub fn pass_bytes(&mut self, to: SocketAddr) {
         let (on, both) = (std::mem::take(&mut self.matrix.on), self.matrix.files.both.display());
         let binds: String = on.iter().map(|on| format!("    bind {on} ssl crt {both}\n")).collect();
-        self.haproxy.push(format!("listen s{}\n    mode tcp\n{binds}    server s {to}\n", self.number));
+        self.sections.push(format!("listen s{}\n    mode tcp\n{binds}    server s {to}\n", self.number));
     }
 
     /// Writes a file and gives its path.
@@ -240,7 +251,7 @@ impl<'a> Site<'a> {
     /// Has the homeserver's host forward as Synapse's documentation has it.
     fn pass(&mut self) {
         let pass = self.pass_text();
-        self.matrix.location("~ ^(/_matrix|/_synapse/client)", &pass);
+        self.matrix.location(MATRIX, &pass);
     }
 
     /// What forwards to the homeserver.
@@ -287,7 +298,7 @@ impl Web {
             on: Vec::new(),
             files,
             listen: "ssl http2".to_owned(),
-            directives: "ssl_protocols TLSv1.2 TLSv1.3;".to_owned(),
+            directives: format!("ssl_protocols TLSv1.2 TLSv1.3;\n{SUITES}"),
             locations: Vec::new(),
         }
     }
@@ -332,6 +343,12 @@ impl Web {
     }
 }
 
+/// What Mozilla recommends, of what rustls has; those that servers bring along still take CBC.
+pub const SUITES: &str = "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;";
+
+/// Where nginx forwards the homeserver's paths.
+pub const MATRIX: &str = "~ ^(/_matrix|/_synapse/client)";
+
 /// nginx's configuration of these servers.
 pub fn nginx(folder: &Path, servers: &str) -> String {
     let folder = folder.display();
@@ -346,7 +363,8 @@ pub fn nginx(folder: &Path, servers: &str) -> String {
 /// HAProxy's configuration of these sections.
 pub fn haproxy(sections: &str) -> String {
     format!(
-        "global\n    ssl-default-bind-options ssl-min-ver TLSv1.2\ndefaults\n    mode http\n    timeout connect 2s\n    \
+        "global\n    expose-experimental-directives\n    ssl-default-bind-options ssl-min-ver TLSv1.2\n    \
+         ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20\ndefaults\n    mode http\n    timeout connect 2s\n    \
          timeout client 30s\n    timeout server 30s\n{sections}\n"
     )
 }

@@ -2,6 +2,7 @@
 
 use super::authority::{DAY, Leaf, Present};
 use super::lab;
+use super::site::SUITES;
 use super::{Bad, Case, Good};
 
 #[test]
@@ -133,7 +134,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "TLS 1.2 alone",
-        build: |site| site.matrix.directives = "ssl_protocols TLSv1.2;".to_owned(),
+        build: |site| site.matrix.directives = format!("ssl_protocols TLSv1.2;\n{SUITES}"),
         finds: &[("tls.v13", "enable TLS 1.3 next to 1.2")],
         verdict: "degraded",
         go: Good("unseen"),
@@ -154,6 +155,7 @@ const CASES: &[Case] = &[
         },
         finds: &[
             ("tls.handshake", "`openssl s_client -connect 46.20.16.2:443 -servername matrix.s16.example`"),
+            ("tls.legacy", "nginx `ssl_protocols TLSv1.2 TLSv1.3;`"),
             ("wk.client.versions", "curl -i"),
         ],
         verdict: "fails",
@@ -207,5 +209,73 @@ const CASES: &[Case] = &[
         verdict: "fails",
         go: Bad("every address"),
         rust: Good("any address"),
+    },
+    Case {
+        name: "TLS 1.0 and 1.1 next to the others",
+        build: |site| {
+            site.matrix.directives =
+                "ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;\nssl_ciphers DEFAULT@SECLEVEL=0;".to_owned();
+        },
+        finds: &[("tls.legacy", "nginx `ssl_protocols TLSv1.2 TLSv1.3;`")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("unseen"),
+    },
+    Case {
+        name: "suites without encryption or a certificate",
+        build: |site| {
+            site.matrix.directives =
+                "ssl_protocols TLSv1.2 TLSv1.3;\nssl_ciphers ALL:COMPLEMENTOFALL:@SECLEVEL=0;".to_owned();
+        },
+        finds: &[("tls.weak", "nginx `ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;`")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("unseen"),
+    },
+    Case {
+        name: "a key on P-521",
+        build: |site| site.certify(Leaf::p521),
+        finds: &[("tls.key", "--key-type ecdsa --elliptic-curve secp256r1")],
+        verdict: "degraded",
+        go: Good("unseen"),
+        rust: Good("unseen"),
+    },
+    Case {
+        name: "a certificate signed over SHA-1",
+        build: |site| {
+            let host = site.host("matrix");
+            site.matrix.files = site.ca.issue_over_sha1(&host);
+            site.matrix.directives =
+                "ssl_protocols TLSv1.2 TLSv1.3;\nssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=0;".to_owned();
+        },
+        finds: &[("tls.sig", "`-sha256`")],
+        verdict: "fails",
+        go: Bad("certificates"),
+        rust: Bad("tls"),
+    },
+    Case {
+        name: "must-staple without a staple",
+        build: |site| site.certify(Leaf::must_staple),
+        finds: &[("tls.muststaple", "without must-staple")],
+        verdict: "fails",
+        go: Good("unseen"),
+        rust: Good("unseen"),
+    },
+    Case {
+        name: "whoever asks for HTTP/1.1 by name is turned away",
+        build: |site| {
+            let on: String = site.matrix.on.iter().map(|on| format!("    bind {on}\n")).collect();
+            site.matrix.on = site.both(5, 443);
+            let to = site.matrix.on[0];
+            site.sections.push(format!(
+                "listen s27\n    mode tcp\n{on}    tcp-request inspect-delay 5s\n    \
+                 tcp-request content reject if {{ req.ssl_alpn -m str http/1.1 }} !{{ req.ssl_alpn -m sub h2 }}\n    \
+                 tcp-request content accept if {{ req.ssl_hello_type 1 }}\n    server s {to}\n"
+            ));
+        },
+        finds: &[("tls.alpn", "let the server accept http/1.1"), ("wk.client.versions", "curl -i")],
+        verdict: "fails",
+        go: Good("no ALPN"),
+        rust: Good("offers h2 too"),
     },
 ];
