@@ -37,8 +37,8 @@ const CASES: &[Case] =
         Case {
             name: "cert.pem on the apex, 8448 closed",
             build: |site| {
-                let leaf = super::authority::Leaf::of(&[&site.name]);
-                site.apex.files = site.ca.issue(&leaf.presenting(super::authority::Present::LeafOnly));
+                let leaf = Leaf::of(&[&site.name]);
+                site.apex.files = site.ca.issue(&leaf.presenting(Present::LeafOnly));
             },
             finds: &[("wk.server.tls", "serve its full chain"), ("tcp.connect", "open the port in firewall and NAT")],
             verdict: "fails",
