@@ -23,6 +23,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod browser;
+mod catalogue;
 mod certificates;
 mod check_names;
 mod check_requests;

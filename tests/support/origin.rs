@@ -263,7 +263,7 @@ impl Conversation {
         Ok(self.ahead.drain(..length).collect())
     }
 
-    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+    pub fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let size = self.line()?;

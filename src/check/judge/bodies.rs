@@ -1,10 +1,13 @@
 //! Rules about the size of bodies, by what was said to their announcement.
 
 use super::connection::each;
+use super::requests::has_version;
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::{Finding, Severity};
 use crate::check::observe::announced::Announced;
+use crate::check::observe::browser::BrowserSeen;
+use crate::check::observe::session::Replied;
 
 pub(super) const RULES: &[Rule] = &[transaction, media];
 
@@ -21,13 +24,17 @@ fn too_large(announced: &Announced) -> Option<String> {
 
 fn transaction(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::BodyLimit, |seen| {
-        let detail = too_large(seen.requests()?.transaction.as_ref()?)?;
+        // What answers in the homeserver's place has limits that are nobody's matter.
+        let requests = seen.requests().filter(|_| has_version(seen))?;
+        let detail = too_large(requests.transaction.as_ref()?)?;
         Some(format!("a transaction of {detail}; peers send up to that much, and give up on a server that refuses it"))
     })
 }
 
 fn media(case: &Case<'_>) -> Vec<Finding> {
-    let Some(browser) = &case.seen.browser else {
+    let homeserver =
+        |seen: &&BrowserSeen| seen.versions.as_ref().and_then(Replied::ok).is_some_and(|answer| answer.status == 200);
+    let Some(browser) = case.seen.browser.as_ref().filter(homeserver) else {
         return Vec::new();
     };
     let Some((announced, detail)) = browser.media.as_ref().and_then(|media| Some((media, too_large(media)?))) else {

@@ -3,6 +3,7 @@
 use super::{Case, Rule};
 use crate::check::catalogue::Code;
 use crate::check::finding::Finding;
+use crate::check::observe::federation::Connection;
 use crate::check::observe::tls::Trouble;
 use crate::dns::{FailureKind, Outcome};
 use std::net::SocketAddr;
@@ -74,7 +75,12 @@ fn cut(case: &Case<'_>) -> Vec<Finding> {
     left.extend(case.own.is_some_and(|own| own.looking).then(|| "the homeserver's side".to_owned()));
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
     left.extend(case.seen.around.pending.iter().map(ToString::to_string));
+    // Where no handshake comes about, other findings say so, and more time is no help.
+    let shaken = |seen: &&Connection| {
+        seen.more.as_ref().is_some_and(|more| !more.keys.answer.as_ref().is_err_and(Trouble::in_tls))
+    };
     let unfinished = case.seen.connections.iter().filter(|seen| seen.requests().is_some_and(|seen| !seen.finished));
+    let unfinished = unfinished.filter(shaken);
     left.extend(
         unfinished.map(|seen| format!("some requests to {}, which answers slowly or wants fewer", seen.address)),
     );

@@ -10,19 +10,23 @@ use crate::check::observe::federation::Connection;
 use crate::check::observe::http::HttpAnswer;
 use crate::check::observe::requests::{AGENTS, Requests, same};
 use crate::check::observe::session::Replied;
+use crate::check::observe::tls::Trouble;
 use crate::matrix::version::ServerVersion;
 
 pub(super) const RULES: &[Rule] = &[unsigned, method, host, http2, wall, cdn];
 
 fn unsigned(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedUnsigned, |seen| {
-        let reply = seen.requests()?.unsigned.as_ref()?;
+        // Where not even the version comes, nothing is routed, and that is said.
+        let reply = seen.requests().filter(|_| has_version(seen))?.unsigned.as_ref()?;
         if refused(Some(reply)) || walled(seen).is_some() {
             return None;
         }
         match &reply.answer {
             Ok(answer) if answer.status == 429 => None,
             Ok(answer) => Some(format!("an unsigned profile query is answered {}", status(answer))),
+            // A handshake knows nothing of requests.
+            Err(trouble) if trouble.in_tls() => None,
             Err(trouble) => Some(format!("an unsigned profile query: {trouble}")),
         }
     })
@@ -30,7 +34,7 @@ fn unsigned(case: &Case<'_>) -> Vec<Finding> {
 
 fn method(case: &Case<'_>) -> Vec<Finding> {
     each(case, Code::FedMethod, |seen| {
-        let answer = seen.requests()?.put.as_ref()?.ok()?;
+        let answer = seen.requests().filter(|_| has_version(seen))?.put.as_ref()?.ok()?;
         // Older homeservers say 404 here too. A refusal by rule is `waf`'s.
         let unrecognized = answer.errcode().as_deref() == Some("M_UNRECOGNIZED");
         let by_homeserver = unrecognized && matches!(answer.status, 404 | 405);
@@ -46,7 +50,7 @@ fn version_ok(answer: &HttpAnswer) -> bool {
 }
 
 /// Whether the first question, with the right host, has the answer that it should have.
-fn has_version(seen: &Connection) -> bool {
+pub(super) fn has_version(seen: &Connection) -> bool {
     seen.version.answer.as_ref().is_ok_and(version_ok)
 }
 
@@ -55,7 +59,8 @@ fn host(case: &Case<'_>) -> Vec<Finding> {
     for seen in case.seen.connections.iter().filter(|seen| has_version(seen)) {
         let Some(requests) = seen.requests() else { continue };
         let wrong = |(host, reply): &(String, Replied)| {
-            let fine = reply.ok().is_some_and(|answer| version_ok(answer) || answer.status == 429);
+            let unasked = reply.answer.as_ref().is_err_and(Trouble::in_tls);
+            let fine = unasked || reply.ok().is_some_and(|answer| version_ok(answer) || answer.status == 429);
             (!fine).then(|| (host.clone(), format!("Host: {host} is answered {}", describe(reply))))
         };
         let wrong: Vec<_> = requests.hosts.iter().filter_map(wrong).collect();
@@ -104,15 +109,23 @@ enum Wall {
 /// What stands in front of an address and turns requests away, if anything does.
 fn walled(seen: &Connection) -> Option<Wall> {
     let requests = seen.requests()?;
-    let mitigated = requests.replies().find_map(|(path, reply)| {
-        let value = reply.ok()?.header("cf-mitigated")?;
+    let first = seen.exchanges().filter_map(|(path, fetched)| Some((path, fetched.answer.as_ref().ok()?)));
+    let others = requests.replies().filter_map(|(path, reply)| Some((path, reply.ok()?)));
+    let mitigated = first.chain(others).find_map(|(path, answer)| {
+        let value = answer.header("cf-mitigated")?;
         Some(format!("{path}: Cloudflare answers with a {value}"))
     });
     // Only for ordinary paths: pages for unusual ones are what the rules about paths speak of.
     let ordinary = [("an unsigned profile query", &requests.unsigned), ("an unsigned event query", &requests.plain)];
+    // A refusal, or a page where others get through. What leads elsewhere, or has no homeserver behind it
+    // at all, is a matter of routes, of which fed.version and fed.unsigned speak.
+    let wall = |answer: &&HttpAnswer| {
+        let refusal = answer.status == 403 || has_version(seen) && !(300..400).contains(&answer.status);
+        answer.media_type().as_deref() == Some("text/html") && refusal
+    };
     let page = || {
         ordinary.into_iter().find_map(|(what, reply)| {
-            let page = reply.as_ref()?.ok().filter(|answer| answer.media_type().as_deref() == Some("text/html"))?;
+            let page = reply.as_ref()?.ok().filter(wall)?;
             Some(Wall::Page(format!("{what} is answered with a page for people: {}", status(page))))
         })
     };
@@ -180,7 +193,6 @@ mod tests {
     use super::*;
     use crate::check::judge::tests::{JSON, answer, refusal, reply, table};
     use crate::check::observe::Observation;
-    use crate::check::observe::tls::Trouble;
 
     const HTML: &[(&str, &str)] = &[("content-type", "text/html"), ("server", "nginx")];
 

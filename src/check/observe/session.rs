@@ -152,7 +152,9 @@ impl<'a> Session<'a> {
                 }
                 Err(Failed::Fresh(trouble)) => Err(trouble),
             };
-            self.enough = answer.as_ref().is_ok_and(|answer| answer.status == ENOUGH);
+            // No other question would come further than the handshake.
+            let shut = answer.as_ref().is_err_and(Trouble::in_tls);
+            self.enough = shut || answer.as_ref().is_ok_and(|answer| answer.status == ENOUGH);
             return Some(Replied { answer, first_try });
         }
     }
