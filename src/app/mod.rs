@@ -33,6 +33,7 @@ use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::probe::OwnListeners;
+use crate::probe::loopback::Loopback;
 use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
@@ -150,6 +151,7 @@ impl App {
         let shared = Arc::new(Shared {
             serving,
             challenges: Challenges::default(),
+            loopback: Loopback::default(),
             clock: clock.clone(),
             commons: Arc::new(Commons::new()),
             rates: Rates::new(&config.limits.rates),
