@@ -25,6 +25,8 @@ use crate::admin::status::{Lifecycle, Phase, Status};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
+use crate::check::network::Network;
+use crate::check::own::LoopSource;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
@@ -33,7 +35,7 @@ use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::probe::OwnListeners;
-use crate::probe::loopback::Loopback;
+use crate::probe::loopback::{Loopback, Prover};
 use crate::proxy::{Rates, Serving, Shared};
 use crate::tls::{Tickets, TlsTable};
 use crate::upstream::Commons;
@@ -44,7 +46,6 @@ use expiry::Expiry;
 use sd_notify::NotifyState;
 use signals::Signals;
 use std::cell::Cell;
-use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -133,6 +134,8 @@ pub struct App {
     certificates: Certificates,
     expiry: Expiry,
     unit_status: Rc<UnitStatus>,
+    /// Proves that requests over the public addresses reach this process.
+    prover: Prover,
     /// The status page's socket, unless it is off or taken.
     status: Option<Listener>,
 }
@@ -162,11 +165,12 @@ impl App {
             listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
             proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         };
+        let prover = Prover::new(shared.loopback.clone(), own.clone(), &config.trusted_proxies, clock.clone());
         let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
         let expiry = Expiry::new(&config, certificates.published(), store, clock.clone(), Rc::clone(&unit_status));
         let listeners = Arc::new(listeners);
-        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, status })
+        Ok(Self { config, clock, listeners, admin, shared, certificates, expiry, unit_status, prover, status })
     }
 
     /// The bound sockets.
@@ -188,14 +192,13 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published, status) = (Arc::clone(&self.config), self.published(), Rc::clone(&self.unit_status));
-        let self_check = async move { self_check::run(&config, &published, &network, &status).await };
-        self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
+        let network = network.with_loopback(LoopSource::Here(self.prover.clone()));
+        self.serve(stop, Some(network), Keeping::Always, mpsc::channel(WAITING)).await
     }
 
     /// The same without the self-check, for a caller that checks by itself.
     pub async fn run_unchecked(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
-        self.serve(stop, pending(), Keeping::Always, mpsc::channel(WAITING)).await
+        self.serve(stop, None, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
     /// Does what is asked and ends: nothing is ordered that was not asked for, and nothing checked.
@@ -205,14 +208,15 @@ impl App {
         let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager.clone());
         let outcome = Cell::new(None);
         let done = async { outcome.set(desk.ask(ask, line).await) };
-        self.serve(done, pending(), Keeping::WhenAsked, (manager, asked)).await?;
+        self.serve(done, None, Keeping::WhenAsked, (manager, asked)).await?;
         Ok(outcome.get())
     }
 
+    /// Without a `network`, the own servers are not checked.
     async fn serve(
         self,
         stop: impl Future<Output = ()>,
-        self_check: impl Future<Output = ()> + 'static,
+        network: Option<Network>,
         keeping: Keeping,
         (manager, asked): (mpsc::Sender<Asked>, mpsc::Receiver<Asked>),
     ) -> Result<Ended, StartError> {
@@ -232,11 +236,15 @@ impl App {
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(self_check);
+        if let Some(network) = network.clone() {
+            let (config, published) = (Arc::clone(&self.config), self.certificates.published());
+            let status = Rc::clone(&self.unit_status);
+            tasks.spawn_local(async move { self_check::run(&config, &published, &network, &status).await });
+        }
         let mut admin = JoinSet::new();
         if let Some(socket) = self.admin {
             let (calls, taken) = mpsc::channel(WAITING);
-            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager);
+            let desk = Desk::new(&self.config, self.certificates.orders().to_vec(), manager).checking(network);
             admin.spawn(socket::serve(socket, calls));
             tasks.spawn_local(desk.run(taken));
         }

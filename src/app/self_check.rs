@@ -4,6 +4,7 @@ use super::unit_status::UnitStatus;
 use crate::certs::Published;
 use crate::check::finding::Severity;
 use crate::check::network::Network;
+use crate::check::own::idle_minutes;
 use crate::check::report::{Report, Verdict};
 use crate::check::{check, finding::Finding};
 use crate::clock::Clock;
@@ -48,7 +49,11 @@ pub(super) async fn run(config: &Config, published: &Published, network: &Networ
         }
         status.verdicts(verdicts.join(", "));
         tokio::select! {
-            () = sleep(config.check.interval) => {}
+            () = sleep(config.check.interval) => {
+                // Not at the start, where an answer is wanted soon. The check shows what came of it.
+                let names = config.servers.iter().map(|server| server.server_name.as_str());
+                idle_minutes(names, network).await;
+            }
             // What was wrong may just have been mended: a verdict must not be six hours behind.
             _ = changes.changed(), if waited => sleep(SETTLE).await,
         }

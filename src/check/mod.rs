@@ -12,6 +12,7 @@ pub mod finding;
 mod judge;
 pub mod network;
 pub mod observe;
+pub mod own;
 pub mod render;
 pub mod report;
 

@@ -2,6 +2,7 @@
 
 use super::chain::Policy;
 use super::discovery::Target;
+use super::own::LoopSource;
 use crate::clock::Clock;
 use crate::dns::Resolver;
 use crate::matrix::Host;
@@ -23,6 +24,7 @@ pub struct Network {
     pub(super) limits: Limits,
     pub(super) private: bool,
     pub(super) clock: Clock,
+    pub(super) loopback: LoopSource,
 }
 
 /// How long things may take.
@@ -60,6 +62,7 @@ impl Network {
             limits: Limits::default(),
             private: false,
             clock,
+            loopback: LoopSource::default(),
         }
     }
 
@@ -94,6 +97,11 @@ impl Network {
     /// Other limits, for instance a `--timeout`.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Has the loop-back proof from there: the server checked is an own one.
+    pub fn with_loopback(self, loopback: LoopSource) -> Self {
+        Self { loopback, ..self }
     }
 
     /// Whose certificates are expected.

@@ -10,6 +10,7 @@ use super::judge;
 use super::observe::Observation;
 use super::observe::federation::Connection;
 use super::observe::well_known::Visit;
+use super::own::LoopView;
 use crate::dns::Outcome;
 use crate::matrix::version::ServerVersion;
 use crate::matrix::well_known::parse_server_document;
@@ -31,6 +32,9 @@ pub struct Report {
     pub discovery: Option<DiscoveryView>,
     /// What was seen at each address.
     pub connections: Vec<ConnectionView>,
+    /// The loop-back proof, for own servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<LoopView>,
     /// How long the check took, in milliseconds.
     pub took_ms: u64,
 }
@@ -191,7 +195,11 @@ pub struct KeysView {
 
 impl Report {
     pub(super) fn new(server_name: &str, findings: Vec<Finding>, seen: &Observation, took: Duration) -> Self {
-        let answers = |connection: &Connection| connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok());
+        // What answers at an address that is hidden by NAT may be the router.
+        let answers = |connection: &Connection| {
+            connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok())
+                && !seen.is_hidden_by_nat(connection.address)
+        };
         let answered = seen.connections.iter().any(answers);
         Self {
             server_name: server_name.to_owned(),
@@ -199,6 +207,7 @@ impl Report {
             findings,
             discovery: discovery_view(seen),
             connections: seen.connections.iter().map(connection_view).collect(),
+            loopback: seen.loopback.as_ref().map(LoopView::new),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -240,6 +240,9 @@ pub(super) struct CheckArguments {
     /// A degraded server counts as failing
     #[arg(long)]
     pub strict: bool,
+    /// Wait for an answer after a minute of silence too; own servers only
+    #[arg(long, conflicts_with = "name")]
+    pub deep: bool,
     /// Trust these roots too, PEM
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! `check`: the federation check of any server name.
 
 use super::args::{CheckArguments, Format};
+use super::loop_back;
 use super::output::{colour, error, line, print};
 use super::{NOT_OK, USAGE};
 use crate::app::{control_plane, own_network};
@@ -10,7 +11,7 @@ use crate::check::network::{Limits, Network, Override};
 use crate::check::render::{explain, render};
 use crate::check::report::{Report, Verdict};
 use crate::clock::Clock;
-use crate::config::{Config, Issuer, Log, LogFormat};
+use crate::config::{AdminAddress, Config, Issuer, Log, LogFormat};
 use crate::dns::Resolver;
 use crate::telemetry::log::{self, Chain};
 
@@ -31,7 +32,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
             }
         };
     }
-    let (names, network) = match prepare(arguments) {
+    let (names, network, own) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(mistakes) => {
             mistakes.iter().for_each(error);
@@ -42,6 +43,11 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     let reports = control_plane(async {
         let mut reports = Vec::new();
         for name in &names {
+            let mut network = network.clone();
+            if let Some(Own { admin }) = &own {
+                let (deep, limit) = (arguments.deep, arguments.timeout);
+                network = network.with_loopback(loop_back::ask(admin.as_ref(), name, deep, limit).await);
+            }
             let report = crate::check::check(name, &network).await;
             show(&report, arguments.format);
             reports.push(report);
@@ -59,11 +65,16 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
     }
 }
 
+/// How the vestibule that runs can be asked about its own servers.
+struct Own {
+    admin: Option<AdminAddress>,
+}
+
 /// Whom to check, and with what.
-fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
-    let (names, mut network) = match &arguments.name {
-        Some(name) => (vec![name.clone()], Network::from_system(Clock::System)),
-        None => own(arguments)?,
+fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network, Option<Own>), Vec<String>> {
+    let (names, mut network, own) = match &arguments.name {
+        Some(name) => (vec![name.clone()], Network::from_system(Clock::System), None),
+        None => own(arguments).map(|(names, network, own)| (names, network, Some(own)))?,
     };
     if arguments.private {
         network = network.with_private(true);
@@ -81,11 +92,11 @@ fn prepare(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<Str
         let replacement: Override = text.parse().map_err(|failed| vec![format!("--connect-to {text}: {failed}")])?;
         network = network.with_override(replacement);
     }
-    Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() })))
+    Ok((names, network.with_limits(Limits { total: arguments.timeout, ..Limits::default() }), own))
 }
 
 /// The configured servers, seen with the configured network and the internal CA's root.
-fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>> {
+fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network, Own), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let names: Vec<_> = config.servers.iter().map(|server| server.server_name.to_string()).collect();
@@ -104,7 +115,8 @@ fn own(arguments: &CheckArguments) -> Result<(Vec<String>, Network), Vec<String>
         }
         Issuer::Acme | Issuer::Files => None,
     };
-    Ok((names, own_network(&config, root.as_deref(), Clock::System)))
+    let network = own_network(&config, root.as_deref(), Clock::System);
+    Ok((names, network, Own { admin: config.listen.admin }))
 }
 
 fn show(report: &Report, format: Format) {

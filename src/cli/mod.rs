@@ -5,6 +5,7 @@ mod certs;
 mod check;
 mod demo;
 mod import;
+mod loop_back;
 mod man;
 mod output;
 mod run;

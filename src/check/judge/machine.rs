@@ -61,6 +61,8 @@ fn network(case: &Case<'_>) -> Vec<Finding> {
 fn cut(case: &Case<'_>) -> Vec<Finding> {
     let mut left = case.seen.pending.clone();
     left.extend(case.seen.client_pending.then(|| "the documents for clients".to_owned()));
+    let proving = case.seen.loopback.as_ref().is_some_and(|loopback| loopback.pending);
+    left.extend(proving.then(|| "the loop-back proof".to_owned()));
     if left.is_empty() {
         return Vec::new();
     }

@@ -11,9 +11,12 @@ pub mod well_known;
 
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
 use super::network::Network;
+use super::own::{self, LoopSource};
+use crate::clock::Timestamp;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
 use crate::matrix::{Host, ServerName};
+use crate::probe::loopback::LoopSeen;
 use client_api::ClientSeen;
 use dns::{Located, Role, SrvSeen};
 use federation::Connection;
@@ -39,13 +42,32 @@ pub struct Observation {
     pub connections: Vec<Connection>,
     /// What clients find.
     pub client: Option<ClientSeen>,
+    /// The loop-back proof of an own server.
+    pub loopback: Option<LoopBack>,
     /// What is being waited for: non-empty only while looking, or when time ran out.
     pub pending: Vec<String>,
     /// The same for what clients find, which is looked at alongside.
     pub client_pending: bool,
 }
 
+/// The loop-back proof, made or not.
+#[derive(Debug)]
+pub struct LoopBack {
+    /// When it was looked at, for the age of what came before.
+    pub at: Timestamp,
+    /// Each address, in their order; or why nobody made it, in words.
+    pub seen: Result<Vec<LoopSeen>, String>,
+    /// Whether it is still being made, or was when time ran out.
+    pub pending: bool,
+}
+
 impl Observation {
+    /// Whether whatever was seen at `address` may be a router's doing ([`LoopSeen::is_hidden_by_nat`]).
+    pub fn is_hidden_by_nat(&self, address: SocketAddr) -> bool {
+        let seen = self.loopback.iter().flat_map(|loopback| loopback.seen.iter().flatten());
+        seen.filter(|seen| seen.is_hidden_by_nat()).any(|seen| seen.address.ip() == address.ip())
+    }
+
     /// Hosts located for `role`.
     pub fn located(&self, role: Role) -> impl Iterator<Item = &Located> {
         self.located.iter().filter(move |located| located.role == role)
@@ -57,15 +79,9 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     seen.pending = vec!["discovery".to_owned()];
     let plan = discover(network, name, seen).await;
     seen.plan = Some(plan.clone());
-    let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
-    for target in &plan.targets {
-        seen.pending = vec![format!("the addresses of {target}")];
-        let located = dns::locate(network, Role::Federation, target).await;
-        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
-        seen.located.push(located);
-    }
+    let endpoints = locate(network, &plan, seen).await;
     seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
-    let Observation { connections, pending, client, client_pending, .. } = seen;
+    let Observation { connections, pending, client, client_pending, loopback, .. } = seen;
     let federation = async {
         let looks = endpoints.iter().map(|(target, address)| federation::connect(network, &plan, target, *address));
         let mut looking = side_by_side(looks);
@@ -87,7 +103,39 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
             *client_pending = false;
         }
     };
-    tokio::join!(federation, clients);
+    let proof = async {
+        let at = network.clock.now();
+        match &network.loopback {
+            LoopSource::Nowhere => {}
+            LoopSource::Told(seen) => *loopback = Some(LoopBack { at, seen: seen.clone(), pending: false }),
+            LoopSource::Here(prover) => {
+                *loopback = Some(LoopBack { at, seen: Ok(Vec::new()), pending: true });
+                let seen = Box::pin(own::prove(prover, &plan, endpoints.iter().map(|(_, address)| *address))).await;
+                *loopback = Some(LoopBack { at, seen: Ok(seen), pending: false });
+            }
+        }
+    };
+    tokio::join!(federation, clients, proof);
+}
+
+/// Where peers connect to, as far as that can be found out.
+pub(super) async fn endpoints(network: &Network, name: &ServerName) -> (Plan, Vec<SocketAddr>) {
+    let mut seen = Observation::default();
+    let plan = discover(network, name, &mut seen).await;
+    let endpoints = locate(network, &plan, &mut seen).await.into_iter().map(|(_, address)| address).collect();
+    (plan, endpoints)
+}
+
+/// Every address of every target.
+async fn locate<'p>(network: &Network, plan: &'p Plan, seen: &mut Observation) -> Vec<(&'p Target, SocketAddr)> {
+    let mut endpoints = Vec::new();
+    for target in &plan.targets {
+        seen.pending = vec![format!("the addresses of {target}")];
+        let located = dns::locate(network, Role::Federation, target).await;
+        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
+        seen.located.push(located);
+    }
+    endpoints
 }
 
 /// The results of `futures` as they come, so many at a time. Collected first: a stream that makes

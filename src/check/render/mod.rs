@@ -56,6 +56,7 @@ const AREAS: &[Area] = &[
     Area { title: "well-known", prefixes: &["wk.server."], says: well_known },
     Area { title: "tls", prefixes: &["tcp.", "tls."], says: tls },
     Area { title: "federation", prefixes: &["fed.", "time.", "retry"], says: federation },
+    Area { title: "loop-back", prefixes: &["loop.", "hdr.", "http.longpoll"], says: loop_back },
 ];
 
 impl Area {
@@ -113,6 +114,17 @@ fn federation(report: &Report) -> Option<String> {
     let software = software.unwrap_or_default();
     let keys = keys.verify_keys.keys().cloned().collect::<Vec<_>>().join(", ");
     Some(format!("{}, key {keys}, {}", software.trim(), count(answering(report).count(), "address")))
+}
+
+fn loop_back(report: &Report) -> Option<String> {
+    let proof = report.loopback.as_ref()?;
+    let proven = proof.addresses.iter().filter(|seen| seen.outcome == "proven").count();
+    if proven == 0 || proven < proof.addresses.len() {
+        return None;
+    }
+    let idle = proof.addresses.iter().filter_map(|seen| seen.idle.as_ref()?.age_s).max();
+    let idle = idle.map_or_else(|| "not tried yet".to_owned(), |age| format!("{} ago", super::own::age(age)));
+    Some(format!("unchanged from {}, idle minute {idle}", count(proven, "address")))
 }
 
 /// Findings that say the same about several subjects stand together.

@@ -52,6 +52,7 @@ fn report(findings: Vec<Finding>) -> Report {
                 verify_keys: BTreeMap::from([("ed25519:a_AbCd".to_owned(), "k".to_owned())]),
             }),
         }],
+        loopback: None,
         took_ms: 1234,
     }
 }

@@ -19,7 +19,7 @@ pub struct Arrival {
     pub tls: Option<ArrivedTls>,
     /// Who is connected: the socket's peer, or whom its PROXY protocol header names.
     pub peer: IpAddr,
-    /// Who the client is taken for, by `trusted_proxies`.
+    /// Who the client is taken for, by `trusted_proxies.from`.
     pub client: IpAddr,
     /// The header lines in their order.
     pub lines: Vec<(Bytes, Bytes)>,

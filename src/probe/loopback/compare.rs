@@ -24,7 +24,7 @@ pub(super) struct Sent<'a> {
     pub(super) path: &'a str,
     pub(super) host: &'a str,
     /// Whether a listener would rightly believe what this machine says about others: it is one of
-    /// `trusted_proxies` itself.
+    /// `trusted_proxies.from` itself.
     pub(super) believed: bool,
 }
 
@@ -112,7 +112,8 @@ fn authorization(sent: &Sent<'_>, arrival: &Arrival) -> Option<Change> {
             format!("a line arrived as {}", quote(&String::from_utf8_lossy(other.unwrap_or_default())))
         }
     };
-    altered(Item::Authorization, what)
+    let pair = lines.len() > 1 && !arrived.is_empty();
+    altered(if pair { Item::Authorizations } else { Item::Authorization }, what)
 }
 
 /// Whether a lie about the client's address was believed, or would reach the homeserver.
@@ -283,7 +284,7 @@ mod tests {
         assert_eq!(item, Item::HostPort);
         let (item, detail) =
             one(found(&whole, |arrival| line(arrival, "authorization", &["X-Matrix a=\"b\", X-Matrix c=\"d\""])));
-        assert_eq!((item, detail.as_str()), (Item::Authorization, "two lines arrived as one, joined by a comma"));
+        assert_eq!((item, detail.as_str()), (Item::Authorizations, "two lines arrived as one, joined by a comma"));
         let (item, detail) = one(found(&whole, |arrival| line(arrival, "authorization", &[])));
         assert_eq!((item, detail.as_str()), (Item::Authorization, "it was taken away"));
         let (item, detail) = one(found(&put, |arrival| line(arrival, "authorization", &["X-Matrix origin=a"])));

@@ -241,7 +241,7 @@ impl Part {
                 let rest = [
                     (Item::Target, "a query", plain().at(&format!("?{QUERY}"))),
                     (Item::Authorization, "one line of Authorization: X-Matrix", plain().signed(1)),
-                    (Item::Authorization, "two lines of Authorization: X-Matrix", plain().signed(2)),
+                    (Item::Authorizations, "two lines of Authorization: X-Matrix", plain().signed(2)),
                     (Item::Forwarding, "X-Forwarded-For from a client", plain().forged()),
                     (Item::Agent, SYNAPSE, plain().by(SYNAPSE)),
                 ];

@@ -75,8 +75,10 @@ pub enum Item {
     Method,
     /// The name of the program that asks.
     Agent,
-    /// One or more lines of `Authorization: X-Matrix`.
+    /// One line of `Authorization: X-Matrix`, as every peer sends.
     Authorization,
+    /// Two lines, as a peer with two keys may send.
+    Authorizations,
     /// Lines by which a client may lie about its address.
     Forwarding,
     /// The scheme that the homeserver is told.
