@@ -23,6 +23,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod certificates;
+mod check_loop;
 mod cli;
 mod contract;
 mod crowds;
