@@ -51,7 +51,9 @@
 //! **A check**: `check::discovery` (pure, the specification's steps) asks, `check::observe`
 //! answers → facts → `check::judge` (pure, a small function per rule) → findings →
 //! [`check::report`] → terminal, JSON, log. The same code runs at start-up, on the timer, in the
-//! demo and from the command line.
+//! demo and from the command line. For an own server [`probe::loopback`] adds what arrived: requests
+//! go out over the public addresses with a nonce, `proxy::loop_back` hands over what a listener got,
+//! and the two are compared.
 
 pub mod acme;
 pub mod admin;

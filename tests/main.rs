@@ -25,6 +25,7 @@ mod architecture;
 mod browser;
 mod catalogue;
 mod certificates;
+mod check_loop;
 mod check_names;
 mod check_requests;
 mod check_tls;

@@ -3,6 +3,8 @@
 
 use crate::acme::ask::{Ask, Asked};
 use crate::admin::socket::{Answer, Call, Command};
+use crate::check::loop_back::loop_back;
+use crate::check::network::Network;
 use crate::config::{CertificateOrder, Config, Issuer};
 use crate::matrix::Host;
 use std::rc::Rc;
@@ -26,6 +28,8 @@ pub(super) struct Desk {
     config: Arc<Config>,
     orders: watch::Receiver<Vec<CertificateOrder>>,
     manager: mpsc::Sender<Asked>,
+    /// For checks of the own servers, where they are checked.
+    network: Option<Network>,
 }
 
 impl Desk {
@@ -35,7 +39,12 @@ impl Desk {
         orders: watch::Receiver<Vec<CertificateOrder>>,
         manager: mpsc::Sender<Asked>,
     ) -> Self {
-        Self { config: Arc::clone(config), orders, manager }
+        Self { config: Arc::clone(config), orders, manager, network: None }
+    }
+
+    /// The same that also makes loop-back proofs, in this network.
+    pub(super) fn checking(self, network: Option<Network>) -> Self {
+        Self { network, ..self }
     }
 
     /// Answers calls until there are none any more. Must run inside a `LocalSet`.
@@ -62,7 +71,8 @@ impl Desk {
 
     async fn answer(&self, command: Command, answer: Answer) {
         let ask = match ask(command) {
-            Ok(ask) => ask,
+            Ok(Asking::Manager(ask)) => ask,
+            Ok(Asking::LoopBack { name, deep }) => return self.loop_back(&name, deep, answer).await,
             Err(reason) => {
                 answer.line(reason);
                 return answer.exit(NOT_OK);
@@ -71,6 +81,27 @@ impl Desk {
         // `None` drops the answer, which tells the client that the program is stopping.
         if let Some(good) = self.ask(ask, |line| answer.line(line)).await {
             answer.exit(if good { 0 } else { NOT_OK });
+        }
+    }
+
+    /// Proves that requests for the own server `name` arrive here, and answers with what was seen at each
+    /// address, as JSON on a line.
+    async fn loop_back(&self, name: &str, deep: bool, answer: Answer) {
+        let own = self.config.servers.iter().any(|server| server.server_name.as_str() == name);
+        let seen = match &self.network {
+            _ if !own => Err(format!("{name} is no server of this vestibule")),
+            None => Err("this vestibule does not check itself".to_owned()),
+            Some(network) => loop_back(name, network, deep).await,
+        };
+        match seen {
+            Ok(seen) => {
+                seen.iter().for_each(|seen| answer.line(serde_json::json!(seen).to_string()));
+                answer.exit(0);
+            }
+            Err(reason) => {
+                answer.line(reason);
+                answer.exit(NOT_OK);
+            }
         }
     }
 
@@ -94,15 +125,23 @@ impl Desk {
     }
 }
 
+/// Who can do what a command asks for.
+#[derive(Debug)]
+enum Asking {
+    Manager(Ask),
+    LoopBack { name: String, deep: bool },
+}
+
 /// The request that a command is.
-fn ask(command: Command) -> Result<Ask, String> {
+fn ask(command: Command) -> Result<Asking, String> {
     let hosts = |names: Vec<String>| -> Result<Vec<Host>, String> {
         let hosts = names.iter().map(|name| Host::parse(name).map_err(|error| format!("{name:?}: {error}")));
         hosts.collect()
     };
     Ok(match command {
-        Command::CertsRenew { names, force } => Ask::Renew { names: hosts(names)?, force },
-        Command::CertsRehearse { names } => Ask::Rehearse { names: hosts(names)? },
+        Command::CertsRenew { names, force } => Asking::Manager(Ask::Renew { names: hosts(names)?, force }),
+        Command::CertsRehearse { names } => Asking::Manager(Ask::Rehearse { names: hosts(names)? }),
+        Command::CheckLoopBack { name, deep } => Asking::LoopBack { name, deep },
     })
 }
 
@@ -147,7 +186,10 @@ mod tests {
         };
         let renew = |names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            ask(Command::CertsRenew { names, force: false }).unwrap()
+            match ask(Command::CertsRenew { names, force: false }).unwrap() {
+                Asking::Manager(ask) => ask,
+                Asking::LoopBack { .. } => unreachable!("a renewal is the manager's"),
+            }
         };
         let acme = config("acme");
         let site = &acme.names.orders()[1..];

@@ -27,6 +27,8 @@ use crate::admin::status::{Checks, Lifecycle, Phase};
 use crate::certs::internal::AuthorityError;
 use crate::certs::store::StoreError;
 use crate::certs::{Challenges, Published, Store};
+use crate::check::loop_back::LoopSource;
+use crate::check::network::Network;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::drain::Drain;
@@ -35,6 +37,7 @@ use crate::net::descriptors;
 use crate::net::listen::{self, BindError, Listener, Role};
 use crate::net::roots::BadRoots;
 use crate::probe::OwnListeners;
+use crate::probe::loopback::{Loopback, Prover};
 use crate::proxy::{Rates, Serving, Shared};
 use crate::telemetry::origins::Origins;
 use crate::tls::{Tickets, TlsTable};
@@ -47,7 +50,6 @@ use sd_notify::NotifyState;
 use self_check::{Own, TellTo};
 use signals::Signals;
 use std::cell::Cell;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -137,6 +139,8 @@ pub struct App {
     certificates: Certificates,
     expiry: Expiry,
     unit_status: Rc<UnitStatus>,
+    /// Proves that requests over the public addresses reach this process.
+    prover: Prover,
     /// The status page's socket, unless it is off or taken.
     status: Option<Listener>,
     /// What the page says of the own servers.
@@ -159,6 +163,7 @@ impl App {
         let shared = Arc::new(Shared {
             serving,
             challenges: Challenges::default(),
+            loopback: Loopback::default(),
             clock: clock.clone(),
             commons: Arc::new(Commons::new()),
             rates: Rates::new(&config.limits.rates),
@@ -170,6 +175,7 @@ impl App {
             listeners: listeners.iter().map(|listener| (listener.role, listener.address)).collect(),
             proxy_protocol_from: config.listen.proxy_protocol_from.clone(),
         };
+        let prover = Prover::new(shared.loopback.clone(), own.clone(), &config.trusted_proxies, clock.clone());
         let certificates = Certificates::prepare(&config, own, store.clone(), Tickets::new()?, &shared).await?;
         let unit_status = Rc::new(UnitStatus::default());
         let expiry =
@@ -185,6 +191,7 @@ impl App {
             certificates,
             expiry,
             unit_status,
+            prover,
             status,
             checks,
             store,
@@ -221,20 +228,13 @@ impl App {
     /// inside a `LocalSet`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let network = own_network(&self.config, self.internal_root(), self.clock.clone());
-        let (config, published, clock) = (Arc::clone(&self.config), self.published(), self.clock.clone());
-        let (status, checks) = (Rc::clone(&self.unit_status), self.checks.clone());
-        let store = self.store.clone();
-        let self_check = async move {
-            let tell_to = TellTo { status: &status, checks: &checks };
-            let own = Own { config: &config, published: &published, store: &store, clock: &clock };
-            self_check::run(own, &network, tell_to).await;
-        };
-        self.serve(stop, self_check, Keeping::Always, mpsc::channel(WAITING)).await
+        let network = network.with_loopback(LoopSource::Here(self.prover.clone()));
+        self.serve(stop, Some(network), Keeping::Always, mpsc::channel(WAITING)).await
     }
 
     /// The same without the self-check, for a caller that checks by itself.
     pub async fn run_unchecked(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
-        self.serve(stop, pending(), Keeping::Always, mpsc::channel(WAITING)).await
+        self.serve(stop, None, Keeping::Always, mpsc::channel(WAITING)).await
     }
 
     /// Does what is asked and ends: nothing is ordered that was not asked for, and nothing checked.
@@ -244,14 +244,15 @@ impl App {
         let desk = Desk::new(&self.config, self.certificates.orders(), manager.clone());
         let outcome = Cell::new(None);
         let done = async { outcome.set(desk.ask(ask, line).await) };
-        self.serve(done, pending(), Keeping::WhenAsked, (manager, asked)).await?;
+        self.serve(done, None, Keeping::WhenAsked, (manager, asked)).await?;
         Ok(outcome.get())
     }
 
+    /// Without a `network`, the own servers are not checked.
     async fn serve(
         self,
         stop: impl Future<Output = ()>,
-        self_check: impl Future<Output = ()> + 'static,
+        network: Option<Network>,
         keeping: Keeping,
         (manager, asked): (mpsc::Sender<Asked>, mpsc::Receiver<Asked>),
     ) -> Result<Ended, StartError> {
@@ -272,11 +273,20 @@ impl App {
         notify(&[NotifyState::Ready]);
         tracing::info!("ready");
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(self_check);
+        if let Some(network) = network.clone() {
+            let (config, published) = (Arc::clone(&self.config), self.certificates.published());
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let (status, checks) = (Rc::clone(&self.unit_status), self.checks.clone());
+            tasks.spawn_local(async move {
+                let tell_to = TellTo { status: &status, checks: &checks };
+                let own = Own { config: &config, published: &published, store: &store, clock: &clock };
+                self_check::run(own, &network, tell_to).await;
+            });
+        }
         let mut admin = JoinSet::new();
         if let Some(socket) = self.admin {
             let (calls, taken) = mpsc::channel(WAITING);
-            let desk = Desk::new(&self.config, self.certificates.orders(), manager);
+            let desk = Desk::new(&self.config, self.certificates.orders(), manager).checking(network);
             admin.spawn(socket::serve(socket, calls));
             tasks.spawn_local(desk.run(taken));
         }

@@ -5,6 +5,7 @@ use crate::admin::status::Checks;
 use crate::certs::{Published, Store};
 use crate::check::finding::{Finding, Severity};
 use crate::check::guard::Guard;
+use crate::check::loop_back::idle_minutes;
 use crate::check::network::Network;
 use crate::check::own::Subject;
 use crate::check::report::{Report, Verdict};
@@ -82,7 +83,11 @@ pub(super) async fn run(own: Own<'_>, network: &Network, tell_to: TellTo<'_>) {
         let interval = i64::try_from(config.check.interval.as_secs()).unwrap_or(i64::MAX);
         checks.planned(clock.now().plus(interval));
         tokio::select! {
-            () = sleep(config.check.interval) => {}
+            () = sleep(config.check.interval) => {
+                // Not at the start, where an answer is wanted soon. The check shows what came of it.
+                let names = config.servers.iter().map(|server| server.server_name.as_str());
+                idle_minutes(names, network).await;
+            }
             // What was wrong may just have been mended: a verdict must not be six hours behind.
             _ = changes.changed(), if waited => sleep(SETTLE).await,
         }

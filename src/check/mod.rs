@@ -15,6 +15,7 @@ pub mod guard;
 pub mod hello;
 mod judge;
 mod lifetime;
+pub mod loop_back;
 pub mod network;
 pub mod observe;
 pub mod own;

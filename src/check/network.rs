@@ -3,6 +3,7 @@
 use super::chain::{Policy, TrustSets};
 use super::discovery::Target;
 use super::guard::{Fence, Guard};
+use super::loop_back::LoopSource;
 use super::progress::Progress;
 use crate::clock::{Clock, Timestamp};
 use crate::dns::Resolver;
@@ -28,6 +29,7 @@ pub struct Network {
     pub(super) progress: Progress,
     /// The signing keys of the server to be checked, where its operator gave them.
     pub(super) signing_key: Option<Arc<[SigningKey]>>,
+    pub(super) loopback: LoopSource,
 }
 
 /// How long things may take.
@@ -69,6 +71,7 @@ impl Network {
             clock,
             progress: Progress::default(),
             signing_key: None,
+            loopback: LoopSource::default(),
         }
     }
 
@@ -118,6 +121,11 @@ impl Network {
     /// Now, by the clock handed in.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Has the loop-back proof from there: the server checked is an own one.
+    pub fn with_loopback(self, loopback: LoopSource) -> Self {
+        Self { loopback, ..self }
     }
 
     /// Whose certificates are expected.

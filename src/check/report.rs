@@ -7,6 +7,7 @@ use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
 use super::lifetime;
+use super::loop_back::LoopView;
 use super::observe::Observation;
 use super::observe::federation::Connection;
 use super::observe::well_known::Visit;
@@ -32,6 +33,9 @@ pub struct Report {
     pub discovery: Option<DiscoveryView>,
     /// What was seen at each address.
     pub connections: Vec<ConnectionView>,
+    /// The loop-back proof, for own servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<LoopView>,
     /// How long the check took, in milliseconds.
     pub took_ms: u64,
     /// A closed network was checked: findings about address ranges and public CAs are remarks.
@@ -177,7 +181,11 @@ impl Report {
         policy: Policy,
         took: Duration,
     ) -> Self {
-        let answers = |connection: &Connection| connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok());
+        // What answers at an address that is hidden by NAT may be the router.
+        let answers = |connection: &Connection| {
+            connection.exchanges().any(|(_, fetched)| fetched.answer.is_ok())
+                && !seen.is_hidden_by_nat(connection.address)
+        };
         let answered = seen.connections.iter().any(answers);
         Self {
             server_name: server_name.to_owned(),
@@ -185,6 +193,7 @@ impl Report {
             findings,
             discovery: discovery_view(seen, policy),
             connections: seen.connections.iter().map(connection_view).collect(),
+            loopback: seen.loopback.as_ref().map(LoopView::new),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             private: false,
         }

@@ -2,6 +2,7 @@
 
 use super::args::{CheckArguments, Format};
 use super::explain::explain;
+use super::loop_back;
 use super::network;
 use super::output::{error, line, look, print, progress_width};
 use super::progress::watch;
@@ -15,7 +16,7 @@ use crate::check::render::{GoReport, SCHEMA, json, json_pretty, nagios, nagios_s
 use crate::check::report::{Report, Verdict};
 use crate::check::{Examined, examine};
 use crate::clock::Clock;
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{AdminAddress, Config, Log, LogFormat};
 use crate::matrix::keys::SigningKey;
 use crate::matrix::signing_key_file;
 use crate::telemetry::log;
@@ -42,7 +43,7 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
         }
     };
     log::start(&Log { level: "error".to_owned(), format: LogFormat::Text });
-    let reports = control_plane(look_at(targets, network, arguments.format));
+    let reports = control_plane(look_at(targets, network, arguments));
     match reports {
         Ok(reports) => {
             all(&reports, arguments);
@@ -62,15 +63,21 @@ pub(super) fn check(arguments: &CheckArguments) -> u8 {
 
 /// Checks one server after the other, and prints each report as soon as it is there where the
 /// format allows it.
-async fn look_at(targets: Vec<Target>, network: Network, format: Format) -> Vec<Report> {
+async fn look_at(targets: Vec<Target>, network: Network, arguments: &CheckArguments) -> Vec<Report> {
     let width = progress_width();
     let progress = if width.is_some() { Progress::watched() } else { Progress::default() };
     let network = network.with_progress(progress.clone());
     let mut reports = Vec::new();
     for target in targets {
+        let mut network = network.clone();
         let (name, own) = match target {
             Target::Any(name) => (name, None),
-            Target::Own(subject) => (subject.server.server_name.to_string(), Some(*subject)),
+            Target::Own { subject, admin } => {
+                let name = subject.server.server_name.to_string();
+                let (deep, limit) = (arguments.deep, arguments.network.timeout);
+                network = network.with_loopback(loop_back::ask(admin.as_ref(), &name, deep, limit).await);
+                (name, Some(*subject))
+            }
         };
         // Boxed: it holds the buffers of several connections.
         let looking = Box::pin(examine(&name, &network, Background { own, pinned: None }));
@@ -78,7 +85,7 @@ async fn look_at(targets: Vec<Target>, network: Network, format: Format) -> Vec<
             Some(width) => watch(looking, &name, &progress, width).await,
             None => looking.await,
         };
-        one(&examined, format, !reports.is_empty());
+        one(&examined, arguments.format, !reports.is_empty());
         reports.push(examined.report);
     }
     reports
@@ -114,7 +121,11 @@ enum Target {
     /// Anybody's server, as everybody sees it.
     Any(String),
     /// An own one, from inside as well.
-    Own(Box<Subject>),
+    Own {
+        subject: Box<Subject>,
+        /// Where the vestibule that runs can be asked about it.
+        admin: Option<AdminAddress>,
+    },
 }
 
 /// Whom to check, and with what.
@@ -152,7 +163,9 @@ fn signing_keys(path: &Path) -> Result<Vec<SigningKey>, Vec<String>> {
 fn own(arguments: &CheckArguments) -> Result<(Vec<Target>, Network), Vec<String>> {
     let config = Config::load(&arguments.config.sources(|name| std::env::var(name).ok()));
     let config = config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let targets: Vec<_> = Subject::all(&config).into_iter().map(|subject| Target::Own(Box::new(subject))).collect();
+    let admin = config.listen.admin.clone();
+    let own = |subject| Target::Own { subject: Box::new(subject), admin: admin.clone() };
+    let targets: Vec<_> = Subject::all(&config).into_iter().map(own).collect();
     if targets.is_empty() {
         return Err(vec![
             "there is no homeserver in the configuration; name one: vestibule check example.com".to_owned(),

@@ -7,6 +7,7 @@ mod delegate;
 mod demo;
 mod explain;
 mod import;
+mod loop_back;
 mod man;
 mod network;
 mod output;

@@ -25,6 +25,7 @@ mod headers;
 mod http1;
 mod http2;
 mod identity;
+mod loop_back;
 mod origins;
 mod pace;
 mod query;

@@ -64,6 +64,16 @@ pub(super) fn well_known(documents: &Documents, document: Document, method: &Met
     response
 }
 
+/// What a request of the loop-back proof gets: nothing of what it was.
+pub(super) fn loop_back() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(b"{}"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add_cors(headers);
+    response
+}
+
 /// The key authorization of an HTTP-01 challenge, bare: a CA reads 128 bytes and no more.
 pub(super) fn challenge(key_authorization: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(key_authorization));

@@ -77,10 +77,10 @@ pub(super) struct Local {
 
 /// Serves the requests of one connection.
 pub(super) struct Service {
-    local: Rc<Local>,
+    pub(super) local: Rc<Local>,
     /// Who is connected: the client, or a proxy that names it in each request.
-    peer: IpAddr,
-    arrival: Arrival,
+    pub(super) peer: IpAddr,
+    pub(super) arrival: Arrival,
     timeouts: Timeouts,
 }
 
@@ -110,6 +110,11 @@ impl Service {
         let serving = self.local.shared.serving.load_full();
         let trusted = &serving.admission.trusted_proxies;
         let client = client_of(self.peer, trusted, head.fields().all("x-forwarded-for"));
+        // Before any look at the host: whether that has changed is a part of the question.
+        if let Some(visit) = self.local.shared.loopback.visit(head.path()) {
+            let answer = self.loop_back(visit, client, &head, body).await;
+            return self.secured(answer, &serving);
+        }
         let decided = match &self.arrival {
             Arrival::Tls(name) => Self::decide(&serving, name, client, &head),
             Arrival::Plain => self.decide_plain(&serving, client, &head),
@@ -121,7 +126,10 @@ impl Service {
             Ok(Decision::Answer(answer)) => Ok(answer),
             Err(error) => Err(error),
         };
-        let mut answer = answered.unwrap_or_else(|error| Answer::ours(respond::error(error)));
+        self.secured(answered.unwrap_or_else(|error| Answer::ours(respond::error(error))), &serving)
+    }
+
+    fn secured(&self, mut answer: Answer, serving: &Serving) -> Answer {
         if matches!(self.arrival, Arrival::Tls(_)) {
             answer.hsts.clone_from(&serving.hsts);
         }

@@ -16,6 +16,7 @@ use crate::drain::{Drain, Watch};
 use crate::net::accept::Acceptor;
 use crate::net::connections::Connections;
 use crate::net::listen::Listener;
+use crate::probe::loopback::Loopback;
 use crate::telemetry::origins::Origins;
 use crate::upstream::Commons;
 use arc_swap::ArcSwap;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub serving: ArcSwap<Serving>,
     /// Open ACME challenges.
     pub challenges: Challenges,
+    /// Open nonces of the loop-back proof.
+    pub loopback: Loopback,
     /// The wall clock, for the `Date` of answers.
     pub clock: Clock,
     /// What bounds held requests, over all workers.

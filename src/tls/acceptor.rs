@@ -41,6 +41,10 @@ pub struct Handshake {
 pub struct ProvenName {
     /// The certificate it was shown.
     pub certificate: Arc<Certificate>,
+    /// The name it asked for, in lower case.
+    pub sni: Option<String>,
+    /// The protocol agreed on, of those that are offered.
+    pub alpn: Option<&'static str>,
 }
 
 impl ProvenName {
@@ -109,8 +113,12 @@ async fn perform(
     let certificate = Arc::clone(&shown.certificate);
     let mut stream = start.into_stream(Arc::clone(&shown.config)).await?;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER));
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok(Some(Handshake { stream, name: ProvenName { certificate }, http2 }))
+    let alpn = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Some("h2"),
+        Some(_) => Some("http/1.1"),
+        None => None,
+    };
+    Ok(Some(Handshake { stream, name: ProvenName { certificate, sni, alpn }, http2: alpn == Some("h2") }))
 }
 
 async fn refuse(mut stream: Counted, sni: Option<String>) -> HandshakeError {

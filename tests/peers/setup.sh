@@ -40,6 +40,7 @@ needs pebble pebble
 needs caddy caddy
 needs nginx-light nginx
 needs apache2 apache2
+[[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
 needs certbot certbot
 needs haproxy haproxy
 needs bind9 named                    # a service too, which begins to run as soon as it is installed

@@ -31,6 +31,16 @@ pub enum Command {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// Proves that requests over the public addresses of an own server reach this process unchanged.
+    /// Each line of the answer is what was seen at an address, as JSON.
+    #[serde(rename = "check loop-back")]
+    CheckLoopBack {
+        /// The server's name.
+        name: String,
+        /// With an idle minute.
+        #[serde(default)]
+        deep: bool,
+    },
 }
 
 /// Why a request is none.
@@ -55,6 +65,7 @@ impl Command {
         match self {
             Self::CertsRenew { .. } => "certs renew",
             Self::CertsRehearse { .. } => "certs rehearse",
+            Self::CheckLoopBack { .. } => "check loop-back",
         }
     }
 
@@ -90,9 +101,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let names = vec!["a.example".to_owned()];
-        for command in
-            [Command::CertsRenew { names: names.clone(), force: true }, Command::CertsRehearse { names: Vec::new() }]
-        {
+        for command in [
+            Command::CertsRenew { names: names.clone(), force: true },
+            Command::CertsRehearse { names: Vec::new() },
+            Command::CheckLoopBack { name: "a.example".to_owned(), deep: true },
+        ] {
             let line = command.render().unwrap();
             assert!(line.contains(command.name()), "{line}");
             assert_eq!(Command::parse(line.as_bytes()).unwrap(), command);

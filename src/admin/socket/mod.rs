@@ -12,7 +12,7 @@
 //! < {"exit":0}
 //! ```
 //!
-//! `line` is for people, as the command line prints it. `error` says why a request was refused.
+//! `line` is for people, as the command line prints it; only `check loop-back` answers programs. `error` says why a request was refused.
 //! `exit` comes last and is the exit status of the command; without it, the answer is not whole.
 //! `version` may be left out; a version, a command or a key that this vestibule does not know is
 //! refused and never guessed at.

@@ -62,7 +62,16 @@ fn certificate(names: &[String]) -> Certificate {
 
 fn report(verdict: Verdict, findings: Vec<Finding>) -> Report {
     let server_name = "example.com".to_owned();
-    Report { server_name, verdict, private: false, findings, discovery: None, connections: Vec::new(), took_ms: 2_345 }
+    Report {
+        server_name,
+        verdict,
+        private: false,
+        findings,
+        discovery: None,
+        connections: Vec::new(),
+        loopback: None,
+        took_ms: 2_345,
+    }
 }
 
 fn kept(config: &Config, well: bool) -> KeptStatus {

@@ -22,6 +22,8 @@ mod requests;
 #[macro_use]
 mod homeserver;
 #[macro_use]
+mod loop_back;
+#[macro_use]
 mod machine;
 
 use super::finding::Severity;
@@ -64,7 +66,7 @@ macro_rules! catalogue {
 }
 
 // The order of the catalogue.
-dns! { [well_known clients tls federation requests homeserver machine catalogue] }
+dns! { [well_known clients tls federation requests homeserver loop_back machine catalogue] }
 
 impl Code {
     /// The rule with this id.

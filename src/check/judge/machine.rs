@@ -84,6 +84,8 @@ fn cut(case: &Case<'_>) -> Vec<Finding> {
     left.extend(
         unfinished.map(|seen| format!("some requests to {}, which answers slowly or wants fewer", seen.address)),
     );
+    let proving = case.seen.loopback.as_ref().is_some_and(|loopback| loopback.pending);
+    left.extend(proving.then(|| "the loop-back proof".to_owned()));
     if left.is_empty() {
         return Vec::new();
     }

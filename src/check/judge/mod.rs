@@ -15,6 +15,7 @@ mod dns;
 mod exposure;
 mod keys;
 mod login;
+mod loop_back;
 mod machine;
 mod name;
 mod own;
@@ -121,10 +122,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
         exposure::RULES,
         own::RULES,
         routes::RULES,
+        loop_back::RULES,
         machine::RULES,
     ];
     let findings = rules.into_iter().flatten().flat_map(|rule| rule(case));
     let mut findings: Vec<_> = findings.map(|finding| apex::advise(case, finding)).collect();
+    loop_back::soften(case, &mut findings);
     findings.sort_by(|a, b| (b.severity, a.id).cmp(&(a.severity, b.id)));
     findings
 }

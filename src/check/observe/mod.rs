@@ -25,10 +25,13 @@ pub mod well_known;
 
 use self::requests::Place;
 use super::discovery::{Discovery, Next, Plan, Query, Reply, SRV_CURRENT, SRV_DEPRECATED, Target, srv_name};
+use super::loop_back::{self, LoopSource};
 use super::network::Network;
+use crate::clock::Timestamp;
 use crate::dns::{Outcome, SrvRecord};
 use crate::matrix::well_known::SERVER_PATH;
 use crate::matrix::{Host, ServerName};
+use crate::probe::loopback::LoopSeen;
 use around::{Around, Known};
 use browser::BrowserSeen;
 use caa::CaaSeen;
@@ -65,6 +68,8 @@ pub struct Observation {
     pub client: Option<ClientSeen>,
     /// What browsers and uploaders meet at the client API, where one is published.
     pub browser: Option<BrowserSeen>,
+    /// The loop-back proof of an own server.
+    pub loopback: Option<LoopBack>,
     /// What is being waited for: non-empty only while looking, or when time ran out.
     pub pending: Vec<String>,
     /// The same for what clients find, which is looked at alongside.
@@ -77,7 +82,24 @@ pub struct Observation {
     pub left_out: usize,
 }
 
+/// The loop-back proof, made or not.
+#[derive(Debug)]
+pub struct LoopBack {
+    /// When it was looked at, for the age of what came before.
+    pub at: Timestamp,
+    /// Each address, in their order; or why nobody made it, in words.
+    pub seen: Result<Vec<LoopSeen>, String>,
+    /// Whether it is still being made, or was when time ran out.
+    pub pending: bool,
+}
+
 impl Observation {
+    /// Whether whatever was seen at `address` may be a router's doing ([`LoopSeen::is_hidden_by_nat`]).
+    pub fn is_hidden_by_nat(&self, address: SocketAddr) -> bool {
+        let seen = self.loopback.iter().flat_map(|loopback| loopback.seen.iter().flatten());
+        seen.filter(|seen| seen.is_hidden_by_nat()).any(|seen| seen.address.ip() == address.ip())
+    }
+
     /// Hosts located for `role`.
     pub fn located(&self, role: Role) -> impl Iterator<Item = &Located> {
         self.located.iter().filter(move |located| located.role == role)
@@ -89,19 +111,22 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
     seen.pending = vec!["discovery".to_owned()];
     let plan = discover(network, name, seen).await;
     seen.plan = Some(plan.clone());
-    let mut endpoints: Vec<(&Target, SocketAddr)> = Vec::new();
-    let targets = || plan.targets.iter().take(MAX_TARGETS);
-    seen.pending = targets().map(|target| format!("the addresses of {target}")).collect();
-    let located = join_all(targets().map(|target| dns::locate(network, Role::Federation, target))).await;
-    for (target, located) in targets().zip(located) {
-        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
-        seen.located.push(located);
-    }
-    seen.left_out = plan.targets.len().saturating_sub(MAX_TARGETS) + endpoints.len().saturating_sub(MAX_ENDPOINTS);
-    endpoints.truncate(MAX_ENDPOINTS);
+    let endpoints = locate(network, &plan, seen).await;
     seen.pending = endpoints.iter().map(|(_, address)| address.to_string()).collect();
     let own: Vec<_> = seen.located.iter().flat_map(|host| &host.addresses).map(SocketAddr::ip).collect();
-    let Observation { connections, pending, client, client_pending, around, caa, located, srv, well_known, .. } = seen;
+    let Observation {
+        connections,
+        pending,
+        client,
+        client_pending,
+        around,
+        caa,
+        located,
+        srv,
+        well_known,
+        loopback,
+        ..
+    } = seen;
     let known = Known { name, plan: &plan, located, srv, well_known };
     let federation = async {
         let places: Vec<_> = endpoints
@@ -130,13 +155,49 @@ pub(super) async fn observe(network: &Network, name: &ServerName, seen: &mut Obs
             *client_pending = false;
         }
     };
-    tokio::join!(federation, clients, Box::pin(around::look(network, known, around)));
+    let proof = async {
+        let at = network.clock.now();
+        match &network.loopback {
+            LoopSource::Nowhere => {}
+            LoopSource::Told(seen) => *loopback = Some(LoopBack { at, seen: seen.clone(), pending: false }),
+            LoopSource::Here(prover) => {
+                *loopback = Some(LoopBack { at, seen: Ok(Vec::new()), pending: true });
+                let seen =
+                    Box::pin(loop_back::prove(prover, &plan, endpoints.iter().map(|(_, address)| *address))).await;
+                *loopback = Some(LoopBack { at, seen: Ok(seen), pending: false });
+            }
+        }
+    };
+    tokio::join!(federation, clients, Box::pin(around::look(network, known, around)), proof);
     let homeserver = seen.client.as_ref().and_then(|client| client.homeserver.as_ref());
     if let Some(place) = homeserver.and_then(browser::Place::of) {
         seen.client_pending = true;
         seen.browser = Some(Box::pin(browser::look(network, &place, &seen.connections)).await);
         seen.client_pending = false;
     }
+}
+
+/// Where peers connect to, as far as that can be found out.
+pub(super) async fn endpoints(network: &Network, name: &ServerName) -> (Plan, Vec<SocketAddr>) {
+    let mut seen = Observation::default();
+    let plan = discover(network, name, &mut seen).await;
+    let endpoints = locate(network, &plan, &mut seen).await.into_iter().map(|(_, address)| address).collect();
+    (plan, endpoints)
+}
+
+/// Every address of every target, within bounds.
+async fn locate<'p>(network: &Network, plan: &'p Plan, seen: &mut Observation) -> Vec<(&'p Target, SocketAddr)> {
+    let mut endpoints = Vec::new();
+    let targets = || plan.targets.iter().take(MAX_TARGETS);
+    seen.pending = targets().map(|target| format!("the addresses of {target}")).collect();
+    let located = join_all(targets().map(|target| dns::locate(network, Role::Federation, target))).await;
+    for (target, located) in targets().zip(located) {
+        endpoints.extend(located.addresses.iter().map(|address| (target, *address)));
+        seen.located.push(located);
+    }
+    seen.left_out = plan.targets.len().saturating_sub(MAX_TARGETS) + endpoints.len().saturating_sub(MAX_ENDPOINTS);
+    endpoints.truncate(MAX_ENDPOINTS);
+    endpoints
 }
 
 /// The results of `futures` as they come, so many at a time. Collected first: a stream that makes

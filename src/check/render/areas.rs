@@ -2,6 +2,7 @@
 
 use super::text::{count, list};
 use crate::check::finding::{Finding, Severity};
+use crate::check::loop_back::age;
 use crate::check::report::{ConnectionView, Report};
 
 /// How many addresses a line names.
@@ -23,11 +24,8 @@ pub(super) const AREAS: &[Area] = &[
     Area { title: "well-known", prefixes: &["wk.server.", "wk.fallback8448"], says: well_known },
     Area { title: "tls", prefixes: &["tcp.", "tls."], says: tls },
     Area { title: "federation", prefixes: &["fed.", "time.", "retry"], says: federation },
-    Area {
-        title: "requests",
-        prefixes: &["uri.", "hdr.", "body.", "http.", "loop.", "expose.", "waf"],
-        says: |_| None,
-    },
+    Area { title: "requests", prefixes: &["uri.", "body.", "expose.", "waf"], says: |_| None },
+    Area { title: "loop-back", prefixes: &["loop.", "hdr.", "http.longpoll"], says: loop_back },
     Area { title: "clients", prefixes: &["wk.client.", "wk.support", "wk.policy", "cors."], says: |_| None },
     Area { title: "homeserver", prefixes: &["hs.", "route."], says: |_| None },
 ];
@@ -65,6 +63,17 @@ fn dns(report: &Report) -> Option<String> {
     let hosts: Vec<_> = hosts.into_iter().map(|host| host.trim_matches(['[', ']'])).collect();
     let word = if discovery.overridden.is_empty() { "" } else { " (by connect override)" };
     (!hosts.is_empty()).then(|| format!("{}{word}", list(&hosts, NAMED)))
+}
+
+fn loop_back(report: &Report) -> Option<String> {
+    let proof = report.loopback.as_ref()?;
+    let proven = proof.addresses.iter().filter(|seen| seen.outcome == "proven").count();
+    if proven == 0 || proven < proof.addresses.len() {
+        return None;
+    }
+    let idle = proof.addresses.iter().filter_map(|seen| seen.idle.as_ref()?.age_s).max();
+    let idle = idle.map_or_else(|| "not tried yet".to_owned(), |seconds| format!("{} ago", age(seconds)));
+    Some(format!("unchanged from {}, idle minute {idle}", count(proven, "address")))
 }
 
 fn well_known(report: &Report) -> Option<String> {

@@ -79,6 +79,7 @@ fn report(findings: Vec<Finding>) -> Report {
                 old_verify_keys: BTreeMap::default(),
             }),
         }],
+        loopback: None,
         took_ms: 1234,
         private: false,
     }
