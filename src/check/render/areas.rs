@@ -73,7 +73,7 @@ fn loop_back(report: &Report) -> Option<String> {
     }
     let idle = proof.addresses.iter().filter_map(|seen| seen.idle.as_ref()?.age_s).max();
     let idle = idle.map_or_else(|| "not tried yet".to_owned(), |seconds| format!("{} ago", age(seconds)));
-    Some(format!("unchanged from {}, idle minute {idle}", count(proven, "address")))
+    Some(format!("unchanged from {}, idle minute {idle}", count(proven, "address", "addresses")))
 }
 
 fn well_known(report: &Report) -> Option<String> {
