@@ -188,10 +188,7 @@ fn hops_are_found_out() {
         let origin = Origin::start(|talk| {
             loop {
                 talk.request()?;
-                talk.send(
-                    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-                        .to_owned(),
-                )?;
+                talk.send("HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")?;
             }
         });
         let hops = Hops::start(folder.path());

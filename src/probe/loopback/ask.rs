@@ -133,7 +133,7 @@ pub(super) async fn open(
         Err(_) => return Err(fail(path, Failure::Connect(slow))),
     };
     let source = stream.local_addr().ok().map(|local| local.ip().to_canonical());
-    match timeout(LIMIT, shake_hands(place.name, stream)).await {
+    match timeout(LIMIT, Box::pin(shake_hands(place.name, stream))).await {
         Ok(Ok((stream, shown, strange))) => {
             let unasked = Failure::Unasked("not asked");
             let attempt = Attempt { source, shown: Some(shown), strange, ..Attempt::failed(path, unasked) };
@@ -178,7 +178,8 @@ pub(super) async fn answer(
 ) -> Result<Response<Bytes>, Failure> {
     let request = question.request(path, place.host_header).map_err(|error| Failure::Answer(error.to_string()))?;
     let bounds = Bounds { deadline: silence + LIMIT, max_body: MAX_ANSWER };
-    exchange_in_title_case(stream, request, bounds).await.map_err(|error| {
+    // Boxed: it holds the buffers of a connection, and several of these wait side by side.
+    Box::pin(exchange_in_title_case(stream, request, bounds)).await.map_err(|error| {
         Failure::Answer(match &error {
             ExchangeError::Timeout(limit) => format!("nothing within {} s", limit.as_secs()),
             ExchangeError::TooLarge(limit) => format!("more than {limit} bytes"),

@@ -199,8 +199,8 @@ fn same_name(sent: Option<&str>, arrived: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::arrival::ArrivedTls;
     use super::*;
+    use crate::probe::loopback::ArrivedTls;
     use bytes::Bytes;
     use std::net::IpAddr;
 

@@ -156,15 +156,16 @@ mod tests {
     #[test]
     fn nonces_are_found_where_a_proxy_may_have_put_them() {
         let nonce = "0123456789abcdef0123456789abcdef";
+        let short = "123456789abcdef0123456789abcdef";
         for (path, found) in [
             (format!("{PREFIX}{nonce}"), true),
             (format!("{PREFIX}{nonce}/a%2Fb"), true),
             (format!("/federation/v1/vestibule.loop/{nonce}"), true),
             (format!("/_matrix{PREFIX}{nonce}/x"), true),
             (format!("/_matrix/federation/v1/vestibule.loop{nonce}"), false),
-            (format!("{PREFIX}{}", &nonce[1..]), false),
-            (format!("{PREFIX}{}g", &nonce[1..]), false),
-            (format!("{PREFIX}{}é", &nonce[1..]), false),
+            (format!("{PREFIX}{short}"), false),
+            (format!("{PREFIX}{short}g"), false),
+            (format!("{PREFIX}{short}é"), false),
             (PREFIX.to_owned(), false),
             ("/_matrix/client/versions".to_owned(), false),
         ] {

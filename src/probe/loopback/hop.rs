@@ -151,12 +151,14 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderName, HeaderValue};
 
-    fn answer(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    type Lines<'a> = &'a [(&'static str, &'static str)];
+
+    fn answer(lines: Lines<'_>) -> HeaderMap {
         let lines = lines.iter();
         lines.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
-    fn arrival(lines: &[(&'static str, &'static str)]) -> Arrival {
+    fn arrival(lines: Lines<'_>) -> Arrival {
         let lines = lines.iter();
         let lines =
             lines.map(|(name, value)| (Bytes::from_static(name.as_bytes()), Bytes::from_static(value.as_bytes())));
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn by_what_they_write() {
         let none = arrival(&[("User-Agent", "x")]);
-        let table: [(&[(&'static str, &'static str)], &[u8], Arrival, Option<HopKind>); 14] = [
+        let table: [(Lines<'_>, &[u8], Arrival, Option<HopKind>); 14] = [
             (&[], b"{}", none, None),
             (&[("server", "nginx/1.22.1")], b"", arrival(&[]), Some(HopKind::Nginx)),
             (&[("server", "openresty")], b"", arrival(&[]), Some(HopKind::Nginx)),

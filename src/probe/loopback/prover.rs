@@ -136,7 +136,7 @@ impl Prover {
             _ if !arrived => None,
             Ok(answer) if answer.status().is_success() => {
                 // Sooner, it is this program that is stopping.
-                (after >= self.silence).then(|| IdleEnd::Answered(after.as_secs()))
+                (after >= self.silence).then_some(IdleEnd::Answered(after.as_secs()))
             }
             answer => {
                 let attempt = Attempt { answer, ..Attempt::failed(path, Failure::Unasked("")) };
