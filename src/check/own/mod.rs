@@ -56,7 +56,7 @@ pub(super) async fn look(network: &Network, own: &mut Own) {
     own.looking = true;
     own.file = files::find(&own.subject).await;
     if is_known(network, &own.subject.server).await {
-        own.inside = Some(inside::look(network, &own.subject.server, own.file.as_ref()).await);
+        own.inside = Some(Box::pin(inside::look(network, &own.subject.server, own.file.as_ref())).await);
     }
     own.looking = false;
 }
