@@ -253,7 +253,7 @@ fn process(view: &View) -> Markup {
         dl {
             dt { "Version" } dd { (process.version) ", " (process.phase) }
             dt { "Up" } dd { (span(process.uptime_seconds)) ", since " (clock(process.started.0)) }
-            dt { "Configuration" }
+            dt { "Settings" }
             dd {
                 @if process.configured == process.started { "read at the start" }
                 @else { "reloaded " (date(process.configured, now)) }
