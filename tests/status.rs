@@ -181,6 +181,74 @@ fn it_is_read_only_and_knows_no_host() {
     }
 }
 
+/// Whoever signs its requests counts, once, when the homeserver has taken them.
+#[test]
+fn servers_that_were_answered_are_counted() {
+    let origin = Origin::start(|talk| {
+        let request = talk.request()?;
+        let refused = request.header("authorization").is_some_and(|line| line.contains("bad"));
+        talk.send(match refused {
+            true => "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}",
+            false => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        })
+    });
+    let vestibule = start(&origin.url(), "");
+    let curl = Curl::new().arguments(["--insecure"]).connect_everything_to(vestibule.address("https"));
+    for (peer, status) in [("a.invalid", 200), ("b.invalid", 200), ("a.invalid", 200), ("bad.invalid", 401)] {
+        let line = format!("X-Matrix origin=\"{peer}\",destination=\"{NAME}\",key=\"ed25519:a\",sig=\"x\"");
+        let sent = curl.clone().header("Authorization", &line).send(&url("/_matrix/federation/v1/send/1"));
+        sent.expect_status(status);
+    }
+    curl.send(&url("/_matrix/federation/v1/version")).expect_status(200);
+    let samples = metrics(vestibule.address("status"));
+    for window in ["1h", "24h"] {
+        let sample = format!("vestibule_federation_origins gauge server={NAME},window={window}");
+        assert_eq!(samples.get(&sample), Some(&2.0), "{samples:?}");
+    }
+    let data = ask(vestibule.address("status"), "/status.json").json();
+    assert_eq!(data["servers"][0]["origins"], serde_json::json!({ "last_hour": 2, "last_24_hours": 2 }));
+}
+
+/// The form is for the page alone, and leads to no address inside.
+#[test]
+fn the_form_is_no_way_in() {
+    let inside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    inside.set_nonblocking(true).expect("a socket");
+    let target = inside.local_addr().expect("an address");
+    let vestibule = start("http://127.0.0.1:9", "check.status_check = true\n");
+    let status = vestibule.address("status");
+    let page = ask(status, "/").text();
+    let token = page.split("name=\"token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let token = token.unwrap_or_else(|| panic!("no form in {page}")).to_owned();
+    let submit = |host: &str, origin: &str, site: &str, token: &str| {
+        let form =
+            ["--data-urlencode", &format!("token={token}"), "--data-urlencode", &format!("server_name={target}")]
+                .map(str::to_owned);
+        let curl = Curl::new().arguments(form).header("Host", host).header("Origin", origin);
+        curl.header("Sec-Fetch-Site", site).send(&format!("http://{status}/check"))
+    };
+    let (own, local) = (status.to_string(), format!("localhost:{}", status.port()));
+    let from = |host: &str| format!("http://{host}");
+    for (host, origin, site, token, expected) in [
+        ("evil.example", from("evil.example"), "same-origin", token.as_str(), 403),
+        (&own, from("evil.example"), "cross-site", &token, 403),
+        (&own, from(&own), "cross-site", &token, 403),
+        (&own, from(&own), "same-origin", "0123", 403),
+        (&own, from(&own), "same-origin", &token, 200),
+        (&local, from(&local), "same-origin", &token, 200),
+    ] {
+        let answer = submit(host, &origin, site, token);
+        assert_eq!(answer.status, expected, "{host} {origin} {site}: {}", answer.text());
+        if expected == 200 {
+            assert!(answer.text().contains("loopback"), "{}", answer.text());
+        }
+    }
+    let connected = inside.accept();
+    assert!(connected.is_err(), "somebody was connected to: {connected:?}");
+    let rebound = Curl::new().header("Host", "evil.example").send(&format!("http://{status}/"));
+    assert!(rebound.status == 200 && !rebound.text().contains(&token), "{}", rebound.text());
+}
+
 /// Silent connections take turns with those that ask.
 #[test]
 fn those_who_say_nothing_do_not_keep_it() {

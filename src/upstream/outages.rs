@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// From this on others have given up for a while: Synapse comes back after ten minutes at the soonest,
+/// later each time, and at once when it hears from the server itself.
+const LONG: Duration = Duration::from_secs(600);
+
 /// What the gates of all workers share.
 #[derive(Debug)]
 pub struct Commons {
@@ -56,6 +60,13 @@ pub struct Past {
     pub lasted: Duration,
     /// Requests that had to wait.
     pub counts: HoldCounts,
+}
+
+impl Past {
+    /// Whether other servers have given up meanwhile.
+    pub fn was_long(&self) -> bool {
+        self.lasted >= LONG
+    }
 }
 
 #[derive(Debug)]
@@ -121,10 +132,17 @@ impl Commons {
         }
         let Some(Outage { since, counts, .. }) = outages.remove(address) else { return };
         drop(outages);
-        self.past().insert(address.clone(), Past { ended: Instant::now(), lasted: since.elapsed(), counts });
+        let past = Past { ended: Instant::now(), lasted: since.elapsed(), counts };
+        self.past().insert(address.clone(), past);
         let HoldCounts { held, saved, lost, left, refused } = counts;
         let down = Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         tracing::info!(upstream = %address, ?down, held, saved, lost, left, refused, "the upstream is back");
+        if past.was_long() {
+            tracing::warn!(
+                upstream = %address, fix = "send a message to a large room",
+                "other servers have given up on this one meanwhile; they come back when they hear from it"
+            );
+        }
     }
 
     fn metrics(&self) -> MutexGuard<'_, BTreeMap<UpstreamAddress, Vec<Arc<HoldMetrics>>>> {
@@ -170,6 +188,19 @@ mod tests {
         assert_eq!((past.counts.saved, standing(&commons).up), (2, true));
         commons.ended(&address, one);
         assert_eq!(commons.outage(&address), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_give_up_after_ten_minutes() {
+        let commons = Commons::new();
+        let address = UpstreamAddress::Name("hs".to_owned(), 1);
+        let _gate = commons.metrics_of(&address);
+        for (minutes, long) in [(9, false), (10, true), (60, true)] {
+            commons.began(&address, "refused");
+            tokio::time::advance(Duration::from_secs(minutes * 60)).await;
+            commons.ended(&address, HoldCounts::default());
+            assert_eq!(commons.standings()[0].last_outage.map(|past| past.was_long()), Some(long), "{minutes}");
+        }
     }
 
     #[test]

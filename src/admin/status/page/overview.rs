@@ -11,6 +11,9 @@ use crate::check::finding::Severity;
 use crate::clock::Timestamp;
 use maud::{Markup, html};
 
+/// For so many seconds a long outage is something to act on; after a day everybody has come back.
+const RECENT: i64 = 86_400;
+
 /// The page for `view`, with the form if there is a token for it.
 pub(in crate::admin::status) fn overview(view: &View, form: Token<'_>) -> String {
     let now = view.now.0;
@@ -124,6 +127,10 @@ fn upstream_card(upstream: &UpstreamView, now: Timestamp) -> Markup {
                     dd {
                         (time(last.ended, now)) ", " (span(i64::try_from(last.seconds).unwrap_or(i64::MAX))) " long, "
                         (count(last.saved, "request", "requests")) " saved"
+                        @if last.long && now.since(last.ended.0) < RECENT {
+                            ". Other servers have given up meanwhile. They come back when they hear from yours: "
+                            "send a message to a large room"
+                        }
                     }
                 }
             }
@@ -246,7 +253,7 @@ fn process(view: &View) -> Markup {
         dl {
             dt { "Version" } dd { (process.version) ", " (process.phase) }
             dt { "Up" } dd { (span(process.uptime_seconds)) ", since " (clock(process.started.0)) }
-            dt { "Configuration" }
+            dt { "Settings" }
             dd {
                 @if process.configured == process.started { "read at the start" }
                 @else { "reloaded " (date(process.configured, now)) }

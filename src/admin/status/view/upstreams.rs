@@ -64,6 +64,8 @@ pub(in crate::admin::status) struct OutageView {
     pub seconds: u64,
     pub saved: u64,
     pub lost: u64,
+    /// Whether other servers have given up meanwhile.
+    pub long: bool,
 }
 
 impl HeldView {
@@ -124,6 +126,7 @@ fn view(
         seconds: past.lasted.as_secs(),
         saved: past.counts.saved,
         lost: past.counts.lost,
+        long: past.was_long(),
     };
     UpstreamView {
         name: name.to_owned(),
