@@ -5,6 +5,7 @@
 //! [`Report`] of the findings; [`render`] turns it into text. It judges as peers do, per address,
 //! and tells "the server is broken" from "this machine could not see".
 
+mod area_view;
 pub mod catalogue;
 pub mod chain;
 pub mod delegate;
@@ -103,7 +104,7 @@ pub async fn examine(name: &str, network: &Network, known: Background<'_>) -> Ex
         }
         Err(error) => vec![judge::grammar(name, &error)],
     };
-    let report = Report::new(name, findings, &seen, network.policy(), started.elapsed());
+    let report = Report::new(name, findings, (&seen, own.as_ref()), network.policy(), started.elapsed());
     Examined { report: Report { private: network.private, ..report }, seen, policy: network.policy() }
 }
 

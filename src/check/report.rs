@@ -3,6 +3,7 @@
 //! `{server_name, verdict, findings, discovery, connections, took_ms}`: the first three say what to
 //! do, the others show what was seen.
 
+pub use super::area_view::{ClientsView, HomeserverView, RequestsView};
 use super::chain::Policy;
 use super::finding::{Finding, Severity};
 use super::judge;
@@ -11,6 +12,7 @@ use super::loop_back::LoopView;
 use super::observe::Observation;
 use super::observe::federation::Connection;
 use super::observe::well_known::Visit;
+use super::own::Own;
 pub use super::tls_view::{CertificateView, SniView, TlsView, WeakView};
 use crate::dns::Outcome;
 use crate::matrix::version::ServerVersion;
@@ -33,6 +35,10 @@ pub struct Report {
     pub discovery: Option<DiscoveryView>,
     /// What was seen at each address.
     pub connections: Vec<ConnectionView>,
+    /// What clients find. Absent where that could not be looked at.
+    pub clients: Option<ClientsView>,
+    /// The homeserver behind this program. Absent where the server is not an own one.
+    pub homeserver: Option<HomeserverView>,
     /// The loop-back proof, for own servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loopback: Option<LoopView>,
@@ -149,6 +155,8 @@ pub struct ConnectionView {
     pub version: Option<VersionView>,
     /// The server keys.
     pub keys: Option<KeysView>,
+    /// What came of requests. Absent where none were made.
+    pub requests: Option<RequestsView>,
 }
 
 /// Name and version of a homeserver.
@@ -177,7 +185,7 @@ impl Report {
     pub(super) fn new(
         server_name: &str,
         findings: Vec<Finding>,
-        seen: &Observation,
+        (seen, own): (&Observation, Option<&Own>),
         policy: Policy,
         took: Duration,
     ) -> Self {
@@ -193,6 +201,8 @@ impl Report {
             findings,
             discovery: discovery_view(seen, policy),
             connections: seen.connections.iter().map(connection_view).collect(),
+            clients: seen.client.as_ref().map(ClientsView::of),
+            homeserver: own.map(HomeserverView::of),
             loopback: seen.loopback.as_ref().map(LoopView::new),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             private: false,
@@ -267,5 +277,6 @@ fn connection_view(seen: &Connection) -> ConnectionView {
             verify_keys: keys.verify_keys,
             old_verify_keys: keys.old_verify_keys,
         }),
+        requests: RequestsView::of(seen),
     }
 }

@@ -1,6 +1,6 @@
 //! `check`: the federation check of any server name.
 
-use super::args::{CheckArguments, Format};
+use super::check_args::{CheckArguments, Format};
 use super::explain::explain;
 use super::loop_back;
 use super::network;

@@ -1,7 +1,7 @@
 //! `check --explain`: a page about a finding, or the list of all.
 
 use super::USAGE;
-use super::args::LIST;
+use super::check_args::LIST;
 use super::output::{error, look, print};
 use crate::check::catalogue::Code;
 use crate::check::explain::{index, page};

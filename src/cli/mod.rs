@@ -3,6 +3,7 @@
 mod args;
 mod certs;
 mod check;
+mod check_args;
 mod delegate;
 mod demo;
 mod explain;

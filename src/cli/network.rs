@@ -1,6 +1,6 @@
 //! The network that a look at servers goes through, from the configuration and the arguments.
 
-use super::args::NetworkArguments;
+use super::check_args::NetworkArguments;
 use crate::app::{control_plane, own_network};
 use crate::certs::{Store, internal};
 use crate::check::network::{Limits, Network, Override};

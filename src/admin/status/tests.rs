@@ -69,6 +69,8 @@ fn report(verdict: Verdict, findings: Vec<Finding>) -> Report {
         findings,
         discovery: None,
         connections: Vec::new(),
+        clients: None,
+        homeserver: None,
         loopback: None,
         took_ms: 2_345,
     }

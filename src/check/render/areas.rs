@@ -3,7 +3,7 @@
 use super::text::{count, list};
 use crate::check::finding::{Finding, Severity};
 use crate::check::loop_back::age;
-use crate::check::report::{ConnectionView, Report};
+use crate::check::report::{ConnectionView, Report, RequestsView};
 
 /// How many addresses a line names.
 const NAMED: usize = 4;
@@ -24,10 +24,10 @@ pub(super) const AREAS: &[Area] = &[
     Area { title: "well-known", prefixes: &["wk.server.", "wk.fallback8448"], says: well_known },
     Area { title: "tls", prefixes: &["tcp.", "tls."], says: tls },
     Area { title: "federation", prefixes: &["fed.", "time.", "retry"], says: federation },
-    Area { title: "requests", prefixes: &["uri.", "body.", "expose.", "waf"], says: |_| None },
+    Area { title: "requests", prefixes: &["uri.", "body.", "expose.", "waf"], says: requests },
     Area { title: "loop-back", prefixes: &["loop.", "hdr.", "http.longpoll"], says: loop_back },
-    Area { title: "clients", prefixes: &["wk.client.", "wk.support", "wk.policy", "cors."], says: |_| None },
-    Area { title: "homeserver", prefixes: &["hs.", "route."], says: |_| None },
+    Area { title: "clients", prefixes: &["wk.client.", "wk.support", "wk.policy", "cors."], says: clients },
+    Area { title: "homeserver", prefixes: &["hs.", "route."], says: homeserver },
 ];
 
 /// One line of the table.
@@ -109,4 +109,39 @@ fn federation(report: &Report) -> Option<String> {
     let keys: Vec<_> = keys.verify_keys.keys().collect();
     let addresses = count(answering(report).count(), "address", "addresses");
     Some(format!("{}, key {}, {addresses}", software.trim(), list(&keys, NAMED)))
+}
+
+/// Nothing where some were left out: what was not asked is not in order.
+fn requests(report: &Report) -> Option<String> {
+    let seen: Vec<_> = answering(report).filter_map(|connection| connection.requests.as_ref()).collect();
+    if seen.is_empty() || seen.iter().any(|seen| !seen.finished) {
+        return None;
+    }
+    let total = |part: fn(&RequestsView) -> usize| seen.iter().map(|seen| part(seen)).sum::<usize>();
+    let what = match (total(|seen| seen.answered), total(|seen| seen.asked)) {
+        (answered, asked) if answered == asked => format!("{} as they should be", count(asked, "answer", "answers")),
+        (answered, asked) => format!("{answered} of {asked} answered"),
+    };
+    let versions = if seen.iter().all(|seen| seen.http2) { "HTTP/1.1 and HTTP/2" } else { "HTTP/1.1" };
+    Some(format!("{what}, over {versions}"))
+}
+
+fn clients(report: &Report) -> Option<String> {
+    let seen = report.clients.as_ref()?;
+    let what = match (&seen.base_url, seen.versions_status, seen.status) {
+        (Some(url), Some(200), _) => format!("homeserver at {url}"),
+        (None, _, Some(404)) => "no client document (404), which is fine".to_owned(),
+        _ => return None,
+    };
+    let support = if seen.support_status == Some(200) { ", support document" } else { "" };
+    Some(format!("{what}{support}"))
+}
+
+fn homeserver(report: &Report) -> Option<String> {
+    let seen = report.homeserver.as_ref()?;
+    // Whose it is stands in the headline.
+    let upstream = (seen.status == Some(200)).then(|| seen.upstream.clone());
+    let endpoints = (seen.endpoints > 0).then(|| count(seen.endpoints, "endpoint", "endpoints"));
+    let parts: Vec<_> = [upstream, seen.file.clone(), endpoints].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

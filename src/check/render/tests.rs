@@ -4,7 +4,8 @@ use super::*;
 use crate::check::catalogue::Code;
 use crate::check::finding::{Finding, Severity};
 use crate::check::report::{
-    CertificateView, ConnectionView, DiscoveryView, KeysView, Report, TlsView, Verdict, VersionView, WellKnownView,
+    CertificateView, ClientsView, ConnectionView, DiscoveryView, HomeserverView, KeysView, Report, RequestsView,
+    TlsView, Verdict, VersionView, WellKnownView,
 };
 use crate::clock::Timestamp;
 use std::collections::BTreeMap;
@@ -78,7 +79,15 @@ fn report(findings: Vec<Finding>) -> Report {
                 verify_keys: BTreeMap::from([("ed25519:a_AbCd".to_owned(), "k".to_owned())]),
                 old_verify_keys: BTreeMap::default(),
             }),
+            requests: Some(RequestsView { asked: 21, answered: 21, http2: true, finished: true }),
         }],
+        clients: Some(ClientsView {
+            status: Some(200),
+            base_url: Some("https://matrix.example.com".to_owned()),
+            versions_status: Some(200),
+            support_status: Some(404),
+        }),
+        homeserver: None,
         loopback: None,
         took_ms: 1234,
         private: false,
@@ -107,6 +116,8 @@ example.com federates
   ok    well-known  m.server is matrix.example.com:443, from 1 address
   ok    tls         TLSv1.2 and TLSv1.3, certificate until 2026-12-30
   ok    federation  Synapse 1.157.1, key ed25519:a_AbCd, 1 address
+  ok    requests    21 answers as they should be, over HTTP/1.1 and HTTP/2
+  ok    clients     homeserver at https://matrix.example.com
 
 verdict=federates fail=0 warn=0 info=0 addresses=1 seconds=1.2
 ";
@@ -124,6 +135,8 @@ example.com fails: 2 failures, 1 warning
   ok    well-known  m.server is matrix.example.com:443, from 1 address
   fail  tls         tls.chain
   ok    federation  Synapse 1.157.1, key ed25519:a_AbCd, 1 address
+  ok    requests    21 answers as they should be, over HTTP/1.1 and HTTP/2
+  ok    clients     homeserver at https://matrix.example.com
 
 fail  tls.chain  198.41.0.4:443, 199.9.14.201:443
       the certificate is issued by \"CN=R11\", which was not presented and is no
@@ -162,7 +175,7 @@ fn long_lists_are_cut() {
     let text = render(&report(many.collect()), Look::PLAIN);
     assert!(text.contains("192.0.2.4:8448 and 36 more\n") && !text.contains("192.0.2.5"), "{text}");
     assert!(text.contains("\n      and 37 more like these\n"), "{text}");
-    assert!(text.lines().count() < 20, "{text}");
+    assert!(text.lines().count() < 22, "{text}");
 }
 
 /// One remedy for all that differ by their subject only; whatever else differs is not lost.
@@ -349,4 +362,50 @@ chain presented by ADDRESSES
     assert!(both.contains(&block.replace("ADDRESSES", "199.9.14.201:443, 198.41.0.4:443")), "{both}");
     let remark = render(&with(vec![finding(Code::TlsChain, "199.9.14.201:443").at(Severity::Info)]), Look::PLAIN);
     assert!(!remark.contains("chain presented"), "{remark}");
+}
+
+#[test]
+fn areas_speak_only_of_what_was_seen() {
+    let text = |change: fn(&mut Report)| {
+        let mut report = report(Vec::new());
+        change(&mut report);
+        render(&report, Look::new(false, 100))
+    };
+    for (change, line) in [
+        (
+            (|report| report.connections[0].requests.as_mut().unwrap().http2 = false) as fn(&mut Report),
+            "requests    21 answers as they should be, over HTTP/1.1\n",
+        ),
+        (
+            |report| report.connections[0].requests.as_mut().unwrap().answered = 20,
+            "requests    20 of 21 answered, over HTTP/1.1 and HTTP/2\n",
+        ),
+        (
+            |report| {
+                let clients = report.clients.as_mut().unwrap();
+                (clients.status, clients.base_url, clients.support_status) = (Some(404), None, Some(200));
+            },
+            "clients     no client document (404), which is fine, support document\n",
+        ),
+        (
+            |report| {
+                report.homeserver = Some(HomeserverView {
+                    upstream: "http://127.0.0.1:8008".to_owned(),
+                    status: Some(200),
+                    server_name: Some("example.com".to_owned()),
+                    file: Some("/etc/matrix-synapse/homeserver.yaml".to_owned()),
+                    endpoints: 2,
+                });
+            },
+            "homeserver  http://127.0.0.1:8008, /etc/matrix-synapse/homeserver.yaml, 2 endpoints\n",
+        ),
+    ] {
+        let text = text(change);
+        assert!(text.contains(line), "{text}");
+    }
+    let silent = text(|report| {
+        report.connections[0].requests.as_mut().unwrap().finished = false;
+        report.clients.as_mut().unwrap().versions_status = None;
+    });
+    assert!(["requests  ", "clients  ", "homeserver  "].iter().all(|area| !silent.contains(area)), "{silent}");
 }
