@@ -10,8 +10,11 @@ use crate::check::report::{
 use crate::clock::Timestamp;
 use std::collections::BTreeMap;
 
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
 fn report(findings: Vec<Finding>) -> Report {
-    let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let address = "198.41.0.4:443".to_owned();
     let host = || "matrix.example.com".to_owned();
     let verdict = Verdict::of(&findings, true);
