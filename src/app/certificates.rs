@@ -1,6 +1,6 @@
 //! Where the served certificates come from, and how a new one reaches the workers.
 
-use super::files::{FileReport, check_files, replaced, uncovered, unused_files};
+use super::files::{FileReport, check_files, uncovered, unused_files};
 use super::{CaFileError, StartError};
 use crate::acme::ask::Asked;
 use crate::acme::plan::{self, Validity};
@@ -255,6 +255,7 @@ impl Certificates {
     /// has been mended does again.
     async fn follow_files(&self) {
         let mut changes = self.published.subscribe();
+        let mut expired: Vec<Slot> = Vec::new();
         loop {
             tokio::select! {
                 _ = changes.changed() => {}
@@ -268,10 +269,15 @@ impl Certificates {
                 tracing::warn!(names = %names.join(","), "what the files of tls.certificates leave to the issuer has changed");
                 self.orders.send_replace(left);
             }
+            // Which certificate is the best one changes when another expires.
             let slots = changes.borrow().clone();
-            for slot in replaced(&self.config, &slots, now) {
-                tracing::warn!(names = %slots.get(&slot).map(|one| one.names()).unwrap_or_default(), "an expired certificate from files is replaced by the issuer's");
-                self.published.retire(&slot);
+            let over = slots.iter().filter(|(_, one)| one.facts().not_after < now).map(|(slot, _)| slot.clone());
+            let over: Vec<_> = over.collect();
+            if over != expired {
+                expired = over;
+                if let Err(error) = self.show(&slots) {
+                    tracing::error!(error = %Chain(&error), "a certificate cannot be shown; the earlier ones stay");
+                }
             }
         }
     }
@@ -299,7 +305,7 @@ impl Certificates {
             DefaultCertificate::ServerName => self.config.names.certificate_names().first(),
         };
         let served: Vec<_> = self.config.names.iter().map(|(host, _)| host.clone()).collect();
-        let keyring = Keyring::new(slots, &served, default);
+        let keyring = Keyring::new(slots, &served, default, self.clock.now());
         let table = TlsTable::new(&keyring, &self.tickets)?;
         self.shared.serving.store(Arc::new(Serving::new(&self.config, table)));
         // Nobody renews those, and nobody is to be alarmed when they expire.

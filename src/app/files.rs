@@ -6,7 +6,6 @@ use crate::certs::{Certificate, Published, files};
 use crate::clock::Timestamp;
 use crate::config::{CertificateOrder, Config, Issuer};
 use crate::matrix::HostPattern;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What became of one pair of the operator's files.
@@ -70,15 +69,4 @@ pub fn uncovered(config: &Config, published: &Published, now: Timestamp) -> Vec<
     let orders = config.names.orders().iter();
     let orders = orders.map(|order| CertificateOrder { names: order.names.iter().filter(is_left).cloned().collect() });
     orders.filter(|order| !order.names.is_empty()).collect()
-}
-
-/// The expired pairs of files whose served names are all covered by issued certificates by now.
-pub(super) fn replaced(config: &Config, slots: &BTreeMap<Slot, Arc<Certificate>>, now: Timestamp) -> Vec<Slot> {
-    let issued = || slots.iter().filter(|(slot, one)| matches!(slot, Slot::Issued(_)) && one.is_valid_at(now));
-    let covered = |old: &Certificate| {
-        let mut names = config.names.certificate_names().iter().filter(|name| old.covers(name));
-        names.all(|name| issued().any(|(_, one)| one.covers(name)))
-    };
-    let expired = slots.iter().filter(|(slot, one)| matches!(slot, Slot::Files(_)) && one.facts().not_after < now);
-    expired.filter(|(_, one)| covered(one)).map(|(slot, _)| slot.clone()).collect()
 }

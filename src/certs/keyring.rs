@@ -1,6 +1,7 @@
 //! Which certificate is shown for which name.
 
 use super::Certificate;
+use crate::clock::Timestamp;
 use crate::matrix::{Host, HostPattern};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,11 +67,27 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Gives every name in `served` the first certificate that covers it, and `default` to clients
-    /// without SNI. A name without a certificate is left out: its handshakes are refused, no
-    /// foreign certificate is shown.
-    pub fn new(slots: &BTreeMap<Slot, Arc<Certificate>>, served: &[Host], default: Option<&Host>) -> Self {
-        let find = |host: &Host| slots.values().find(|certificate| certificate.covers(host)).cloned();
+    /// Gives every name in `served` the best certificate that covers it, and `default` to clients
+    /// without SNI: one that has not expired by `now` before one that has, the operator's files before what was
+    /// issued, and of that the one that lasts longest, as it may be left from another set of names. A name
+    /// without a certificate is left out: its handshakes are refused, no foreign certificate is shown.
+    pub fn new(
+        slots: &BTreeMap<Slot, Arc<Certificate>>,
+        served: &[Host],
+        default: Option<&Host>,
+        now: Timestamp,
+    ) -> Self {
+        let rank = |slot: &Slot, one: &Certificate| match slot {
+            Slot::Files(index) => (one.facts().not_after < now, 0, i64::try_from(*index).unwrap_or(i64::MAX)),
+            Slot::Issued(_) => (one.facts().not_after < now, 1, one.facts().not_after.0.saturating_neg()),
+            Slot::LeftOver(_) => (one.facts().not_after < now, 2, one.facts().not_after.0.saturating_neg()),
+        };
+        let find = |host: &Host| {
+            let covering = slots.iter().filter(|(_, certificate)| certificate.covers(host));
+            covering
+                .min_by_key(|(slot, certificate)| rank(slot, certificate))
+                .map(|(_, certificate)| Arc::clone(certificate))
+        };
         let by_name = served.iter().filter_map(|host| Some((host.dns()?.to_owned(), find(host)?)));
         Self { by_name: by_name.collect(), default: default.and_then(find) }
     }
@@ -93,5 +110,45 @@ impl Keyring {
     /// Every name that has a certificate.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Certificate>)> {
         self.by_name.iter().map(|(name, certificate)| (name.as_str(), certificate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::Store;
+    use crate::certs::internal::Authority;
+    use crate::clock::Clock;
+
+    const DAY: i64 = 86_400;
+
+    #[tokio::test]
+    async fn the_best_certificate_for_each_name() {
+        let host = |name: &str| Host::parse(name).unwrap();
+        let names = [host("a.test"), host("m.a.test")];
+        let ca = Authority::load_or_make(&Store::memory(), &names, &Clock::System).await.unwrap();
+        let start = Clock::System.now();
+        // Ninety days from that day on.
+        let issue = |names: &[&str], day: i64| {
+            let names: Vec<_> = names.iter().map(|name| HostPattern::parse(name).unwrap()).collect();
+            Arc::new(ca.issue(&names, start.plus(day * DAY)).unwrap())
+        };
+        let issued = |name: &str| Slot::Issued(name.to_owned());
+        let slots = BTreeMap::from([
+            (Slot::Files(0), issue(&["a.test"], 0)),
+            // What is left from a set that nobody keeps any more.
+            (issued("a.test"), issue(&["a.test", "m.a.test"], 10)),
+            (issued("m.a.test"), issue(&["m.a.test"], 60)),
+            (Slot::LeftOver(host("a.test")), issue(&["a.test"], 300)),
+        ]);
+        let shown = |name: &str, day: i64| {
+            let ring = Keyring::new(&slots, &names, None, start.plus(day * DAY));
+            let shown = Arc::clone(ring.for_name(name).unwrap());
+            slots.iter().find(|(_, one)| Arc::ptr_eq(one, &shown)).map(|(slot, _)| slot.clone()).unwrap()
+        };
+        assert_eq!((shown("a.test", 20), shown("m.a.test", 20)), (Slot::Files(0), issued("m.a.test")));
+        assert_eq!(shown("a.test", 95), issued("a.test"), "the file has expired");
+        assert_eq!(shown("a.test", 105), Slot::LeftOver(host("a.test")));
+        assert_eq!(shown("a.test", 1_000), Slot::Files(0), "none is good: the first kind");
     }
 }

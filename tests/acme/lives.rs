@@ -209,7 +209,7 @@ async fn what_is_left_of_another_configuration_gives_way() {
     ca.outage(0, BEGIN + 7_200);
     let served = [Host::parse("matrix.s0.test").unwrap()];
     let shown = || {
-        let keyring = Keyring::new(&life.slots(), &served, None);
+        let keyring = Keyring::new(&life.slots(), &served, None, Timestamp(0));
         keyring.for_name("matrix.s0.test").expect("a certificate").names()
     };
     life.run(&[&ca], &now, Duration::from_secs(60), || false).await;

@@ -156,7 +156,12 @@ impl Manager {
                 let ca = stored.ca_among(self.cas.iter().map(|ca| ca.key.clone()));
                 let fits = stored.fits(names) && ca.is_some();
                 let certificate = Arc::new(stored.certificate);
-                self.parts.published.publish(Slot::Issued(first.to_string()), Arc::clone(&certificate));
+                let slot = Slot::Issued(first.to_string());
+                // A newer one may be served that the store did not take.
+                let is_newer = |served: &Arc<Certificate>| served.facts().not_before > certificate.facts().not_before;
+                if !self.parts.published.subscribe().borrow().get(&slot).is_some_and(is_newer) {
+                    self.parts.published.publish(slot, Arc::clone(&certificate));
+                }
                 Ok(fits.then_some(Current { certificate, ca }))
             }
             Err(error) => {
