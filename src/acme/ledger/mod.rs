@@ -80,7 +80,7 @@ struct Aside {
 
 /// An order is recorded so long, in seconds, before it is placed at most. No other ends within a minute before, as the
 /// back-off after one that may have led to a certificate is as long.
-const RECORDED_BEFORE: i64 = 60;
+const RECORDED_BEFORE: i64 = 59;
 
 /// What was issued.
 #[derive(Clone, Copy, Debug)]
@@ -193,7 +193,7 @@ impl Ledger {
         // What an earlier attempt at this order may have left at the CA was this certificate.
         let begun = placed.plus(-RECORDED_BEFORE);
         let set = set_key(names);
-        let same = self.events.iter_mut().filter(|event| !event.is_issued() && event.at >= begun);
+        let same = self.events.iter_mut().filter(|event| event.may_be_resumed() && event.at >= begun);
         same.filter(|event| event.certificate.as_ref() == Some(&set)).for_each(|event| event.certificate = None);
         self.push(Event { at: now, outcome, failed: Vec::new(), certificate: Some(set) });
     }

@@ -47,6 +47,15 @@ impl Attempt {
 }
 
 impl Event {
+    /// Whether its order may have been taken up again: one whose certificate was refused is over.
+    pub(super) fn may_be_resumed(&self) -> bool {
+        match &self.outcome {
+            Outcome::Issued { .. } | Outcome::RehearsalFailed { .. } => false,
+            Outcome::Failed { kind, .. } => kind.is_outage(),
+            Outcome::Interrupted => true,
+        }
+    }
+
     pub(super) fn is_issued(&self) -> bool {
         matches!(self.outcome, Outcome::Issued { .. })
     }
