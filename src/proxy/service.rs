@@ -187,7 +187,8 @@ impl Service {
                 .saturating_sub(admitted.waited()),
             drain: &self.local.drain,
         };
-        let caller = self.local.callers.of(serving, &destination, &head);
+        // Nobody signs a preflight: it is answered whatever it claims.
+        let caller = if preflight { None } else { self.local.callers.of(serving, &destination, &head) };
         // Not sooner: a request that waits for its rate holds nothing else.
         let flight = self.local.flights.take(client.into()).ok_or(ProxyError::Crowded)?;
         let mut answer = match forward(head, body, pools, &forwarding).await {

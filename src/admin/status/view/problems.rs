@@ -64,7 +64,8 @@ pub(in crate::admin::status) fn summary(
     upstreams: &[UpstreamView],
 ) -> Summary {
     let mut problems: Vec<_> = upstreams.iter().filter_map(of_upstream).collect();
-    problems.extend(certificates.iter().filter_map(of_certificate));
+    let issuer = certificates.iter().any(|certificate| certificate.source != Source::Files);
+    problems.extend(certificates.iter().filter_map(|certificate| of_certificate(certificate, issuer)));
     problems.extend(servers.iter().flat_map(of_server));
     // Stable: causes stay before the findings that follow from them.
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.state));
@@ -117,8 +118,15 @@ fn of_upstream(upstream: &UpstreamView) -> Option<Problem> {
     })
 }
 
-fn of_certificate(certificate: &CertificateView) -> Option<Problem> {
-    let (state, what) = match (CertificateState::trouble(certificate), certificate.problems.first()) {
+/// What is wrong with one. Where there is an `issuer`, it stands in for files that are not good, and has rows of its
+/// own.
+fn of_certificate(certificate: &CertificateView, issuer: bool) -> Option<Problem> {
+    let stood_in_for = issuer && certificate.source == Source::Files;
+    let trouble = match CertificateState::trouble(certificate) {
+        Some(_) if stood_in_for => Some((State::Attention, "Certificate files cannot be used; the issuer stands in")),
+        trouble => trouble,
+    };
+    let (state, what) = match (trouble, certificate.problems.first()) {
         (Some((state, what)), Some(problem)) => (state, format!("{what}: {problem}")),
         (Some((state, what)), None) => (state, what.to_owned()),
         (None, Some(problem)) => (State::Attention, problem.clone()),
