@@ -115,10 +115,12 @@ impl Prover {
         let end = self.idle_end(place, address).await?;
         let idle = Idle { at: self.clock.now(), end };
         let mut kept = self.kept();
-        if kept.len() >= KEPT {
-            kept.pop_first();
+        let key = (place.name.to_string(), address);
+        if kept.len() >= KEPT && !kept.contains_key(&key) {
+            let oldest = kept.iter().min_by_key(|(_, idle)| idle.at).map(|(key, _)| key.clone());
+            oldest.map(|key| kept.remove(&key));
         }
-        kept.insert((place.name.to_string(), address), idle.clone());
+        kept.insert(key, idle.clone());
         drop(kept);
         Some(idle)
     }
