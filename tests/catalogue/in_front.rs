@@ -166,10 +166,10 @@ const CASES: &[Case] = &[
             site.matrix.location("/", &pass);
         },
         finds: &[
-            ("expose.admin", "nginx `location /_synapse/admin { return 403; }`"),
-            ("expose.metrics", "nginx `location /_synapse/metrics { return 403; }`"),
-            ("expose.replication", "nginx `location /_synapse/replication { return 403; }`"),
-            ("expose.mas", "nginx `location /_synapse/mas { return 403; }`"),
+            ("expose.admin", "nginx `location ^~ /_synapse/admin { return 403; }`"),
+            ("expose.metrics", "nginx `location ^~ /_synapse/metrics { return 403; }`"),
+            ("expose.replication", "nginx `location ^~ /_synapse/replication { return 403; }`"),
+            ("expose.mas", "nginx `location ^~ /_synapse/mas { return 403; }`"),
         ],
         verdict: "fails",
         go: Good("unseen"),

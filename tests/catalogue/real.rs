@@ -52,7 +52,7 @@ const CASES: &[Case] = &[
             site.matrix.remove(MATRIX);
             site.matrix.location("/", &pass);
         },
-        finds: &[("expose.admin", "nginx `location /_synapse/admin { return 403; }`")],
+        finds: &[("expose.admin", "nginx `location ^~ /_synapse/admin { return 403; }`")],
         verdict: "degraded",
         go: Good("unseen"),
         rust: Good("unseen"),

@@ -41,16 +41,16 @@ macro_rules! requests {
 
             ExposeAdmin "expose.admin" Warn
                 "The admin API is not for the internet: a stolen admin token would be enough to take everything."
-                "refuse it in front: nginx `location /_synapse/admin { return 403; }`; vestibule does so unless `limits.admin_allow` names a network"
+                "refuse it in front: nginx `location ^~ /_synapse/admin { return 403; }`; vestibule does so unless `limits.admin_allow` names a network"
             ExposeMetrics "expose.metrics" Fail
                 "Metrics tell everybody about users, rooms and peers."
-                "refuse it in front: nginx `location /_synapse/metrics { return 403; }`, or take `metrics` out of the public listener's resources"
+                "refuse it in front: nginx `location ^~ /_synapse/metrics { return 403; }`, or take `metrics` out of the public listener's resources"
             ExposeReplication "expose.replication" Fail
                 "Who reaches the replication endpoints can act as the homeserver's own workers."
-                "refuse it in front: nginx `location /_synapse/replication { return 403; }`; set `worker_replication_secret`, and give replication a listener of its own on 127.0.0.1"
+                "refuse it in front: nginx `location ^~ /_synapse/replication { return 403; }`; set `worker_replication_secret`, and give replication a listener of its own on 127.0.0.1"
             ExposeMas "expose.mas" Warn
                 "Only the authentication service talks to these endpoints; a secret is all that guards them."
-                "refuse it in front: nginx `location /_synapse/mas { return 403; }`, and let the authentication service use the homeserver's own address"
+                "refuse it in front: nginx `location ^~ /_synapse/mas { return 403; }`, and let the authentication service use the homeserver's own address"
             Waf "waf" Warn
                 "Federation is programs that talk to each other: a firewall, a bot rule or a challenge page before /_matrix/ shuts them out."
                 "exempt /_matrix/* and /.well-known/matrix/* from WAF, bot and challenge rules on {subject} (Cloudflare: a skip rule for these paths, or DNS only)"

@@ -5,6 +5,7 @@
 //! serve until the last of them has heard of the change.
 
 use crate::check::discovery::{Step as Discovered, Target};
+use crate::check::render::harmless;
 use crate::clock::Timestamp;
 use crate::config::{Apex, Server};
 use crate::matrix::well_known::server_document;
@@ -341,6 +342,7 @@ fn render(facts: &Facts, stages: &[Stage]) -> String {
 
 /// Writes a sentence, indented and not too wide. What stands in backquotes is to be typed, and stays in one line.
 fn wrap(sentence: &str, out: &mut String) {
+    let sentence = harmless(sentence);
     let mut words: Vec<String> = Vec::new();
     let mut open = false;
     for word in sentence.split(' ') {

@@ -114,7 +114,7 @@ pub(super) const PAGES: &[Page] = &[
         see: &["curl -i https://matrix.example.com/_synapse/admin/v1/server_version"],
         fixes: &[
             ("vestibule.toml", "[limits]\nadmin_allow = []   # the default: nobody"),
-            ("nginx", "location /_synapse/admin { return 403; }"),
+            ("nginx", "location ^~ /_synapse/admin { return 403; }"),
             ("Caddy", "respond /_synapse/admin/* 403"),
             ("HAProxy", "http-request deny if { path_beg /_synapse/admin }"),
             ("Apache", "<Location \"/_synapse/admin\">\n    Require all denied\n</Location>"),
@@ -132,7 +132,7 @@ pub(super) const PAGES: &[Page] = &[
                 "Synapse (homeserver.yaml)",
                 "listeners:\n  - port: 9000\n    type: metrics\n    bind_addresses: ['127.0.0.1']",
             ),
-            ("nginx", "location /_synapse/metrics { return 403; }"),
+            ("nginx", "location ^~ /_synapse/metrics { return 403; }"),
             ("Caddy", "respond /_synapse/metrics 403"),
         ],
         written: "Synapse documentation, metrics-howto.md.",
@@ -145,7 +145,7 @@ pub(super) const PAGES: &[Page] = &[
         see: &["curl -i https://matrix.example.com/_synapse/replication/"],
         fixes: &[
             ("Synapse (homeserver.yaml)", "worker_replication_secret: \"A LONG RANDOM TEXT\""),
-            ("nginx", "location /_synapse/replication { return 403; }"),
+            ("nginx", "location ^~ /_synapse/replication { return 403; }"),
             ("Caddy", "respond /_synapse/replication/* 403"),
         ],
         written: "Synapse documentation, workers.md: never expose the replication listener.",
@@ -155,7 +155,7 @@ pub(super) const PAGES: &[Page] = &[
         about: "The endpoints for the authentication service answer to the internet. A shared secret guards them.",
         peers: "They never use it.",
         see: &["curl -i https://matrix.example.com/_synapse/mas/"],
-        fixes: &[("nginx", "location /_synapse/mas { return 403; }"), ("Caddy", "respond /_synapse/mas/* 403")],
+        fixes: &[("nginx", "location ^~ /_synapse/mas { return 403; }"), ("Caddy", "respond /_synapse/mas/* 403")],
         written: "Matrix Authentication Service documentation, setup/homeserver.md.",
     },
     Page {

@@ -191,8 +191,12 @@ impl<'a> Session<'a> {
         let (sender, connection) = shaken.map_err(|error| Trouble::Exchange(error.to_string()))?;
         let chain = &handshake.chain;
         // Stricter than the verdict on the certificate: what a closed network forgives, a secret does not.
-        let verified =
-            chain.trust == Trust::Verified && chain.covers_name && chain.expired.is_empty() && chain.not_yet.is_empty();
+        // Anybody can replay a public chain; who has its key says the signature of the handshake.
+        let verified = chain.trust == Trust::Verified
+            && chain.covers_name
+            && chain.unproved.is_none()
+            && chain.expired.is_empty()
+            && chain.not_yet.is_empty();
         Ok(Open { sender, connection: Box::pin(connection), verified })
     }
 }
