@@ -11,9 +11,9 @@ use crate::clock::Timestamp;
 /// Without a word from the server.
 const DEFAULT: i64 = 24 * 3600;
 /// No shorter, whatever the server says.
-const SHORTEST: i64 = 300;
+pub(super) const SHORTEST: i64 = 300;
 /// No longer, whatever the server says.
-const LONGEST: i64 = 48 * 3600;
+pub(super) const LONGEST: i64 = 48 * 3600;
 /// How long a peer that found no valid delegation does without asking again.
 const FAILURE: i64 = 3600;
 
@@ -35,7 +35,7 @@ fn seconds(answer: &HttpAnswer) -> i64 {
 
 /// What the headers say: `no-store` and `max-age` before `Expires`, whose broken values are the past
 /// (RFC 9111 §5.3).
-fn stated(answer: &HttpAnswer) -> Option<i64> {
+pub(super) fn stated(answer: &HttpAnswer) -> Option<i64> {
     let values = answer.headers.get_all("cache-control").iter().filter_map(|value| value.to_str().ok());
     let directives: Vec<_> = values.flat_map(|value| value.split(',')).map(|d| d.trim().to_ascii_lowercase()).collect();
     if directives.iter().any(|directive| directive == "no-store") {

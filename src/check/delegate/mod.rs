@@ -9,6 +9,7 @@ pub mod snippet;
 
 use super::discovery::{Plan, Step, Target};
 use super::judge::keys_document;
+use super::lifetime;
 use super::network::Network;
 use super::observe::dns::{Role, locate};
 use super::observe::federation::{Connection, connect};
@@ -90,26 +91,10 @@ fn document(seen: &Observation, network: &Network) -> Document {
     }
 }
 
-/// The seconds for which Synapse keeps a delegation (synapse/http/federation/well_known_resolver.py):
-/// `max-age`, else `Expires`, within bounds; a day and a tenth where nothing is said.
+/// The seconds for which Synapse keeps a delegation (synapse/http/federation/well_known_resolver.py): what the headers
+/// say, within bounds; a day and a tenth where they say nothing.
 fn kept(answer: &HttpAnswer) -> i64 {
-    let control = answer.header("cache-control").unwrap_or_default().to_ascii_lowercase();
-    let directives: Vec<_> = control.split(',').map(str::trim).collect();
-    if directives.contains(&"no-store") {
-        return plan::SHORTEST;
-    }
-    let age = directives.iter().find_map(|directive| directive.strip_prefix("max-age="));
-    let age = age.and_then(|age| age.trim_matches('"').parse::<i64>().ok());
-    let expires = answer.header("expires").map(|date| {
-        let end = httpdate::parse_http_date(date).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(i64::try_from(end.as_secs()).ok()?.saturating_sub(answer.received.0))
-    });
-    match (age, expires) {
-        (Some(age), _) | (None, Some(Some(age))) => age.clamp(plan::SHORTEST, plan::LONGEST),
-        // A date that is none counts as one in the past.
-        (None, Some(None)) => plan::SHORTEST,
-        (None, None) => plan::UNTOLD,
-    }
+    lifetime::stated(answer).map_or(plan::UNTOLD, |seconds| seconds.clamp(lifetime::SHORTEST, lifetime::LONGEST))
 }
 
 fn readiness(network: &Network, wish: &Wish, seen: &Connection, old: Option<&ServerKeys>) -> Readiness {

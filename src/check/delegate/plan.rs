@@ -5,6 +5,7 @@
 //! serve until the last of them has heard of the change.
 
 use crate::check::discovery::{Step as Discovered, Target};
+use crate::check::lifetime::{LONGEST, SHORTEST};
 use crate::check::render::harmless;
 use crate::clock::Timestamp;
 use crate::config::{Apex, Server};
@@ -12,12 +13,6 @@ use crate::matrix::well_known::server_document;
 use crate::matrix::{Host, ServerName};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-
-/// Synapse keeps a delegation no shorter than this, in seconds.
-pub const SHORTEST: i64 = 300;
-
-/// Nobody keeps one longer than this.
-pub const LONGEST: i64 = 48 * 3600;
 
 /// What peers make of an answer without cache headers: a day, and up to a tenth more.
 pub const UNTOLD: i64 = 24 * 3600 + 24 * 360;
