@@ -47,23 +47,8 @@ where
     exchange_by(&http1::Builder::new(), stream, request, bounds).await
 }
 
-/// The same with header names as people write them, `User-Agent` and not `user-agent`: for whoever
-/// wants to see whether something on the way writes them anew.
-pub async fn exchange_in_title_case<S, B>(
-    stream: S,
-    request: Request<B>,
-    bounds: Bounds,
-) -> Result<Response<Bytes>, ExchangeError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    exchange_by(http1::Builder::new().title_case_headers(true), stream, request, bounds).await
-}
-
-async fn exchange_by<S, B>(
+/// The same by a client that the caller has set up.
+pub async fn exchange_by<S, B>(
     builder: &http1::Builder,
     stream: S,
     request: Request<B>,

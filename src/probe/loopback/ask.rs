@@ -7,12 +7,13 @@ use super::prover::Place;
 use super::question::Question;
 use crate::certs::x509;
 use crate::matrix::Host;
-use crate::net::exchange::{Bounds, ExchangeError, exchange_in_title_case};
+use crate::net::exchange::{Bounds, ExchangeError, exchange_by};
 use crate::net::looker;
 use crate::probe::connection::{describe, quote, tls_error, tls_name};
 use crate::probe::own::OwnListeners;
 use bytes::Bytes;
 use http::Response;
+use hyper::client::conn::http1;
 use std::error::Error as _;
 use std::fmt;
 use std::io;
@@ -179,7 +180,10 @@ pub(super) async fn answer(
     let request = question.request(path, place.host_header).map_err(|error| Failure::Answer(error.to_string()))?;
     let bounds = Bounds { deadline: silence + LIMIT, max_body: MAX_ANSWER };
     // Boxed: it holds the buffers of a connection, and several of these wait side by side.
-    Box::pin(exchange_in_title_case(stream, request, bounds)).await.map_err(|error| {
+    // As people write header names, to see whether something on the way writes them anew.
+    let mut client = http1::Builder::new();
+    client.title_case_headers(true);
+    Box::pin(exchange_by(&client, stream, request, bounds)).await.map_err(|error| {
         Failure::Answer(match &error {
             ExchangeError::Timeout(limit) => format!("nothing within {} s", limit.as_secs()),
             ExchangeError::TooLarge(limit) => format!("more than {limit} bytes"),
