@@ -31,10 +31,9 @@ pub(super) fn advise(case: &Case<'_>, finding: Finding) -> Finding {
 mod tests {
     use super::*;
     use crate::check::catalogue::Code;
-    use crate::check::chain::Policy;
+    use crate::check::judge::tests::case;
     use crate::check::observe::Observation;
     use crate::check::own::{Own, Subject};
-    use crate::clock::Timestamp;
     use crate::config::Config;
     use std::path::Path;
 
@@ -44,16 +43,8 @@ mod tests {
             let text = format!("server_name = \"ex.org\"\npublic_host = \"m.ex.org\"\napex = \"{apex}\"\n");
             let config = Config::parse(&text, Path::new("v.toml")).unwrap();
             let own = Own { subject: Subject::all(&config).remove(0), file: None, looking: false, inside: None };
-            let case = Case {
-                server: "ex.org",
-                policy: Policy::PUBLIC,
-                name_server: true,
-                system_roots: true,
-                pinned: None,
-                now: Timestamp(1_769_000_000),
-                seen: &Observation::default(),
-                own: Some(&own),
-            };
+            let seen = Observation::default();
+            let case = Case { own: Some(&own), ..case(&seen) };
             advise(&case, case.finding(code, "x", "y")).remedy.contains("`vestibule delegate snippet nginx`")
         };
         for (code, expected) in [

@@ -137,9 +137,8 @@ fn same(case: &Case<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::chain::Policy;
     use crate::check::judge::judge;
-    use crate::check::judge::tests::{JSON, KEY, NOW, answer, healthy, table};
+    use crate::check::judge::tests::{JSON, KEY, NOW, answer, case, healthy, table};
     use crate::check::observe::Observation;
     use crate::check::pins::Pins;
     use serde_json::{Value, json};
@@ -187,16 +186,7 @@ mod tests {
         for (kept, expected) in [(known, 0), (other, 1), (gone, 1)] {
             let pins = Pins::read(kept.as_bytes());
             assert!(pins.is_some());
-            let case = Case {
-                server: "ex.org",
-                policy: Policy::PUBLIC,
-                name_server: true,
-                system_roots: true,
-                now: NOW,
-                pinned: pins.as_ref(),
-                own: None,
-                seen: &seen,
-            };
+            let case = Case { pinned: pins.as_ref(), ..case(&seen) };
             let found = judge(&case).into_iter().filter(|finding| finding.id == Code::FedKeysPinned).count();
             assert_eq!(found, expected, "{kept}");
         }

@@ -267,7 +267,7 @@ fn fix(kind: HopKind, item: Mend) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::chain::Policy;
+    use crate::check::judge::tests::case;
     use crate::check::observe::{LoopBack, Observation};
     use crate::clock::Timestamp;
     use crate::probe::loopback::Idle;
@@ -289,16 +289,7 @@ mod tests {
     fn judged(seen: Result<Vec<LoopSeen>, String>) -> Vec<(&'static str, Severity, String, String)> {
         let at = Timestamp(1_790_000_000);
         let seen = Observation { loopback: Some(LoopBack { at, seen, pending: false }), ..Observation::default() };
-        let case = Case {
-            server: "a.test",
-            policy: Policy::PUBLIC,
-            name_server: true,
-            system_roots: true,
-            now: at,
-            pinned: None,
-            own: None,
-            seen: &seen,
-        };
+        let case = Case { server: "a.test", now: at, ..case(&seen) };
         let findings = RULES.iter().flat_map(|rule| rule(&case));
         findings.map(|finding| (finding.id.id(), finding.severity, finding.detail, finding.remedy)).collect()
     }
@@ -426,16 +417,7 @@ mod tests {
             LoopSeen { hop: None, again: false, idle: None, address: ADDRESS.parse().unwrap(), outcome: hidden };
         let loopback = LoopBack { at, seen: Ok(vec![hidden]), pending: false };
         let seen = Observation { loopback: Some(loopback), ..Observation::default() };
-        let case = Case {
-            server: "a.test",
-            policy: Policy::PUBLIC,
-            name_server: true,
-            system_roots: true,
-            now: at,
-            pinned: None,
-            own: None,
-            seen: &seen,
-        };
+        let case = Case { server: "a.test", now: at, ..case(&seen) };
         let mut findings = [
             case.finding(Code::TcpConnect, ADDRESS, "refused"),
             case.finding(Code::WkServerTls, "11.22.33.44:8448", "a router"),

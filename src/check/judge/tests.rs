@@ -223,18 +223,23 @@ pub(super) fn healthy() -> Observation {
     }
 }
 
-pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
-    let policy = Policy { private, roots_given: false };
-    judge(&Case {
+/// What tests judge: a public network in order, seen so.
+pub(super) fn case(seen: &Observation) -> Case<'_> {
+    Case {
         server: "ex.org",
-        policy,
+        policy: Policy::PUBLIC,
         name_server: true,
         system_roots: true,
         now: NOW,
         pinned: None,
         own: None,
         seen,
-    })
+    }
+}
+
+pub(super) fn findings(seen: &Observation, private: bool) -> Vec<Finding> {
+    let policy = Policy { private, roots_given: false };
+    judge(&Case { policy, ..case(seen) })
 }
 
 /// `id` for a failure, `id?` for a warning, `id.` for a remark.
@@ -280,16 +285,7 @@ fn names() {
         ("ex.org:8448", "name.port."),
     ] {
         let seen = Observation::default();
-        let case = Case {
-            server: name,
-            policy: Policy::PUBLIC,
-            name_server: true,
-            system_roots: true,
-            now: NOW,
-            pinned: None,
-            own: None,
-            seen: &seen,
-        };
+        let case = Case { server: name, ..case(&seen) };
         assert_eq!(told(&judge(&case)), expected, "{name}");
     }
 }
@@ -881,15 +877,6 @@ fn without_a_name_server_nothing_is_held_against_the_server() {
         located: vec![located(Role::Federation, "m.ex.org", Outcome::Failed(failure()))],
         ..Observation::default()
     };
-    let case = Case {
-        server: "ex.org",
-        policy: Policy::PUBLIC,
-        name_server: false,
-        system_roots: true,
-        now: NOW,
-        pinned: None,
-        own: None,
-        seen: &seen,
-    };
+    let case = Case { name_server: false, ..case(&seen) };
     assert_eq!(told(&judge(&case)), "check.network?");
 }

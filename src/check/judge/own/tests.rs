@@ -2,15 +2,14 @@
 //! respect. What is compared is id, severity and the exact remedy.
 
 use crate::check::catalogue::Code;
-use crate::check::chain::Policy;
 use crate::check::finding::Severity;
+use crate::check::judge::tests::case;
 use crate::check::judge::{Case, judge};
 use crate::check::observe::Observation;
 use crate::check::own::files::{FileSeen, Trouble as FileTrouble};
 use crate::check::own::inside::{Answer, Endpoint, Inside, Mas, Open, Reply, Resource, Trouble};
 use crate::check::own::settings::{Place, Purpose, Settings};
 use crate::check::own::{Own, Subject, read_for_tests};
-use crate::clock::Timestamp;
 use crate::config::Config;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -56,16 +55,7 @@ fn synapse(text: &str) -> FileSeen {
 /// Findings about the own side: id, severity, remedy.
 fn findings(own: &Own) -> Vec<(Code, Severity, String)> {
     let seen = Observation::default();
-    let case = Case {
-        server: "ex.org",
-        policy: Policy::PUBLIC,
-        name_server: true,
-        system_roots: true,
-        pinned: None,
-        now: Timestamp(1_769_000_000),
-        seen: &seen,
-        own: Some(own),
-    };
+    let case = Case { own: Some(own), ..case(&seen) };
     let own_ids = |code: Code| code.id().starts_with("hs.") || code.id().starts_with("route.");
     let found = judge(&case).into_iter().filter(|finding| own_ids(finding.id));
     found.map(|finding| (finding.id, finding.severity, finding.remedy)).collect()
